@@ -1,0 +1,2 @@
+//! yore
+fn main() {}

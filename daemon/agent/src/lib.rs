@@ -1,0 +1,1 @@
+//! yore-agent

@@ -1,0 +1,1 @@
+//! yore-wire

@@ -1,0 +1,113 @@
+//! The catalog: which path had which content in which snapshot, and where contents lie.
+//!
+//! One SQLite database in WAL mode with `synchronous = FULL`. A connection serves one
+//! request at a time; no read transaction outlives its request.
+
+mod ids;
+mod rows;
+
+pub use ids::{IdAllocator, take};
+pub use rows::*;
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::layout::{self, FORMAT};
+use crate::{Error, Result};
+
+/// The `last` of an entry that is alive.
+pub const ALIVE: i64 = i64::MAX;
+
+/// How long a writer waits for another one's transaction, which are seconds at most.
+const BUSY: Duration = Duration::from_secs(120);
+
+/// How a catalog can be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read and write.
+    Write,
+    /// Reading only, beside writers that may be at work.
+    Read,
+    /// Reading only, where not even SQLite's shared memory can be made: nobody writes meanwhile.
+    Frozen,
+}
+
+/// Makes the catalog of a new repository.
+pub fn create(repository: &Path) -> Result<()> {
+    let connection = Connection::open(layout::catalog(repository))?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    configure(&connection)?;
+    connection.execute_batch(&format!(
+        "BEGIN; {} PRAGMA user_version = {FORMAT}; COMMIT;",
+        include_str!("schema.sql")
+    ))?;
+    Ok(())
+}
+
+/// Opens a connection; `access` as found by [`probe`].
+pub fn open(repository: &Path, access: Access) -> Result<Connection> {
+    let path = layout::catalog(repository);
+    let connection = match access {
+        Access::Write => Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?,
+        Access::Read => Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?,
+        Access::Frozen => Connection::open_with_flags(
+            frozen_uri(&path),
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI,
+        )?,
+    };
+    configure(&connection)?;
+    Ok(connection)
+}
+
+/// Finds how this process can use the catalog, and checks its version.
+///
+/// # Errors
+/// [`Error::Future`] for a later format; [`Error::Catalog`] if it cannot be read at all.
+pub fn probe(repository: &Path) -> Result<Access> {
+    let writable = rustix::fs::access(repository, rustix::fs::Access::WRITE_OK).is_ok()
+        && rustix::fs::access(layout::catalog(repository), rustix::fs::Access::WRITE_OK).is_ok();
+    let ways: &[Access] = if writable { &[Access::Write] } else { &[Access::Read, Access::Frozen] };
+    let mut failure = None;
+    for &access in ways {
+        match open(repository, access).and_then(|connection| version(&connection)) {
+            Ok(found) if found > FORMAT => {
+                return Err(Error::Future { path: repository.to_owned(), found, known: FORMAT });
+            }
+            Ok(_) => return Ok(access),
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure.expect("at least one way was tried"))
+}
+
+fn version(connection: &Connection) -> Result<u32> {
+    // Reading the schema too makes SQLite open its shared memory, which may not be allowed.
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+fn configure(connection: &Connection) -> Result<()> {
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "cache_size", -16 * 1024)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// The URI of a catalog that nobody writes to, with everything escaped that a URI might read.
+fn frozen_uri(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let escaped: String = path
+        .as_os_str()
+        .as_bytes()
+        .iter()
+        .map(|&byte| match byte {
+            b'/' | b'.' | b'-' | b'_' => (byte as char).to_string(),
+            byte if byte.is_ascii_alphanumeric() => (byte as char).to_string(),
+            byte => format!("%{byte:02x}"),
+        })
+        .collect();
+    format!("file:{escaped}?immutable=1")
+}

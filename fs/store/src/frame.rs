@@ -1,0 +1,135 @@
+//! Frames: one group of bytes as it is stored.
+//!
+//! A frame is a zstd frame, or the bytes themselves where they do not shrink. Frames that
+//! follow each other decode as one with `zstd -d`; so where a run has both kinds, the
+//! incompressible ones are wrapped into zstd frames of raw blocks.
+
+use crate::layout::GROUP;
+use crate::{Error, Result};
+
+/// How the bytes of a run are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Encoding {
+    /// As they are.
+    Raw = 0,
+    /// zstd frames, one a group.
+    Zstd = 1,
+}
+
+impl Encoding {
+    /// The encoding with this number in the catalog.
+    pub fn from_code(code: i64) -> Option<Self> {
+        [Encoding::Raw, Encoding::Zstd].into_iter().find(|encoding| *encoding as i64 == code)
+    }
+}
+
+/// One group, encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// How `bytes` are to be read.
+    pub encoding: Encoding,
+    /// Length of the group that they decode to, at most [`GROUP`].
+    pub length: u32,
+    /// What is stored.
+    pub bytes: Vec<u8>,
+}
+
+/// How new data is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    Off,
+    /// With zstd at this level.
+    Zstd(i32),
+}
+
+impl Frame {
+    /// Encodes one group; what does not shrink by 3 % stays raw.
+    pub fn encode(group: &[u8], compression: Compression) -> Frame {
+        debug_assert!(group.len() as u64 <= GROUP);
+        let raw = || Frame { encoding: Encoding::Raw, length: group.len() as u32, bytes: group.to_vec() };
+        let Compression::Zstd(level) = compression else { return raw() };
+        match zstd::bulk::compress(group, level) {
+            Ok(bytes) if bytes.len() < group.len() - group.len() / 32 => {
+                Frame { encoding: Encoding::Zstd, length: group.len() as u32, bytes }
+            }
+            _ => raw(),
+        }
+    }
+
+    /// The group that this frame holds.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if it does not decode to exactly `length` bytes. Memory is bounded by
+    /// [`GROUP`] whatever the frame claims.
+    pub fn decode(&self) -> Result<Vec<u8>> {
+        decode(self.encoding, &self.bytes, self.length)
+    }
+
+    /// The same group as a zstd frame, for a run in which others are.
+    pub fn into_zstd(self) -> Vec<u8> {
+        match self.encoding {
+            Encoding::Zstd => self.bytes,
+            Encoding::Raw => wrap(&self.bytes),
+        }
+    }
+}
+
+/// Decodes stored bytes to a group of exactly `length` bytes.
+pub fn decode(encoding: Encoding, stored: &[u8], length: u32) -> Result<Vec<u8>> {
+    let damaged = |what: &str| Error::Damaged(format!("a frame {what}"));
+    if u64::from(length) > GROUP {
+        return Err(damaged("claims more than a group"));
+    }
+    let group = match encoding {
+        Encoding::Raw => stored.to_vec(),
+        Encoding::Zstd => {
+            zstd::bulk::decompress(stored, length as usize).map_err(|_| damaged("does not decompress"))?
+        }
+    };
+    if group.len() != length as usize {
+        return Err(damaged("has another length than its table says"));
+    }
+    Ok(group)
+}
+
+/// A zstd frame of raw blocks (RFC 8878, 3.1.1: single segment, 4-byte content size, no checksum).
+fn wrap(group: &[u8]) -> Vec<u8> {
+    const MAGIC: [u8; 4] = 0xFD2F_B528u32.to_le_bytes();
+    const SINGLE_SEGMENT_SIZE_OF_4: u8 = 0b1010_0000;
+    let mut out = Vec::with_capacity(group.len() + 12);
+    out.extend_from_slice(&MAGIC);
+    out.push(SINGLE_SEGMENT_SIZE_OF_4);
+    out.extend_from_slice(&(group.len() as u32).to_le_bytes());
+    // A block holds up to 128 KiB, which is what a group has at most.
+    let header = ((group.len() as u32) << 3) | 1;
+    out.extend_from_slice(&header.to_le_bytes()[..3]);
+    out.extend_from_slice(group);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_come_back_and_noise_stays_raw() {
+        let noise: Vec<u8> = (0..40u64).flat_map(|i| *blake3::hash(&i.to_le_bytes()).as_bytes()).collect();
+        for (group, encoding) in [(vec![7; 5000], Encoding::Zstd), (noise, Encoding::Raw), (vec![], Encoding::Raw)] {
+            let frame = Frame::encode(&group, Compression::Zstd(1));
+            assert_eq!(frame.encoding, encoding);
+            assert_eq!(frame.decode().unwrap(), group);
+            let length = frame.length;
+            assert_eq!(decode(Encoding::Zstd, &frame.into_zstd(), length).unwrap(), group);
+        }
+    }
+
+    #[test]
+    fn a_bomb_is_refused_without_its_bytes() {
+        let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 1).unwrap();
+        assert!(decode(Encoding::Zstd, &bomb, GROUP as u32).is_err());
+        assert!(decode(Encoding::Zstd, &bomb, u32::MAX).is_err());
+        assert!(decode(Encoding::Raw, b"abc", 2).is_err());
+    }
+}

@@ -1,0 +1,199 @@
+//! The commit: one transaction that makes a push a snapshot.
+//!
+//! | step | a crash after it leaves |
+//! |---|---|
+//! | packs, segments and deltas fsynced, then their folders | files with rows of a dead push: swept |
+//! | rows flushed, invisible | the same |
+//! | the transaction | the snapshot; dead files that rows mark as dead: swept |
+//! | dead files unlinked, then their rows deleted | nothing |
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::catalog::{ALIVE, Content, SNAPSHOT, Snapshot};
+use crate::ingest::rows::Totals;
+use crate::ingest::succession::{Conversion, release};
+use crate::ingest::{Committed, Ingest};
+use crate::{ContentId, Error, Kind, Result, RunId, lock, time};
+
+impl Ingest {
+    /// Makes the push a snapshot of the time that it is now. `unread` is the number of paths
+    /// that could not be read.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if the newest snapshot of the line was forgotten meanwhile: push again.
+    pub fn commit(mut self, unread: u64) -> Result<Committed> {
+        if !self.stack.is_empty() || self.large.is_some() || (self.totals.folders == 0 && self.base.is_none()) {
+            return Err(Error::Refused("the push is not complete".into()));
+        }
+        self.flush()?;
+        self.close_removed_folders()?;
+        let conversions = self.convert_superseded()?;
+        self.writer.sync()?;
+        let repository = self.repository.clone();
+        let writer_lock = lock::writer(repository.path())?;
+        let mut connection = repository.connection()?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        self.check_base(&transaction)?;
+        self.adopt_contents(&transaction)?;
+        let totals = self.close_entries(&transaction)?;
+        let (mut deltas, mut freed) = (0, Vec::new());
+        for conversion in &conversions {
+            let runs = conversion.apply(&repository, &transaction)?;
+            deltas += u64::from(!runs.is_empty());
+            freed.extend(runs);
+        }
+        self.check_contents(&transaction)?;
+        let snapshot = self.insert_snapshot(&transaction, totals, unread)?;
+        self.writer.commit_files(&transaction)?;
+        drop_runs(&transaction, &freed)?;
+        drop_unused(&transaction, &conversions)?;
+        transaction.execute("DELETE FROM pushes WHERE id = ?1", [self.writer.push])?;
+        transaction.commit()?;
+        drop(connection);
+        self.committed = true;
+        drop(writer_lock);
+        repository.unlink_dead()?;
+        Ok(Committed { snapshot, deltas })
+    }
+
+    fn check_base(&self, connection: &Connection) -> Result<()> {
+        let newest: Option<crate::SnapshotId> =
+            connection.query_row("SELECT max(id) FROM snapshots WHERE line = ?1", [self.line], |row| row.get(0))?;
+        match newest == self.base.as_ref().map(|base| base.id) {
+            true => Ok(()),
+            false => Err(Error::Busy("the newest snapshot was forgotten meanwhile; snapshot again".into())),
+        }
+    }
+
+    /// Takes the push's name off its contents.
+    fn adopt_contents(&self, connection: &Connection) -> Result<()> {
+        connection
+            .prepare_cached("UPDATE contents SET push = NULL WHERE push = ?1")?
+            .execute([self.writer.push])?;
+        Ok(())
+    }
+
+    /// Ends the lives that this push ends, and adds up what the snapshot has.
+    fn close_entries(&self, connection: &Connection) -> Result<Totals> {
+        let mut totals = self.totals;
+        let Some(base) = &self.base else { return Ok(totals) };
+        totals.files += base.files as i64;
+        totals.folders += base.folders as i64;
+        totals.others += base.others as i64;
+        totals.bytes += base.bytes as i64;
+        totals.check = totals.check.wrapping_add(base.check);
+        let mut statement = connection.prepare_cached(
+            "SELECT e.kind, e.size, e.sum FROM closings c JOIN entries e ON e.id = c.entry WHERE c.push = ?1",
+        )?;
+        let mut rows = statement.query([self.writer.push])?;
+        while let Some(row) = rows.next()? {
+            let kind = Kind::from_code(row.get(0)?).ok_or_else(|| Error::Damaged("catalog: an entry's kind".into()))?;
+            totals.count(kind, row.get(1)?, row.get(2)?, -1);
+        }
+        let last = base.id.0 - i64::from(cfg!(feature = "fault-lifetime"));
+        connection
+            .prepare_cached("UPDATE entries SET last = ?2 WHERE id IN (SELECT entry FROM closings WHERE push = ?1)")?
+            .execute((self.writer.push, last))?;
+        connection.prepare_cached("DELETE FROM closings WHERE push = ?1")?.execute([self.writer.push])?;
+        Ok(totals)
+    }
+
+    /// Everything that the new entries reach must be there and whole, whatever others did meanwhile.
+    fn check_contents(&self, connection: &Connection) -> Result<()> {
+        let missing: bool = connection
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM pushes p JOIN entries e ON e.id >= p.entry AND e.first = p.snapshot
+                   LEFT JOIN contents c ON c.id = e.content
+                   WHERE p.id = ?1 AND e.content IS NOT NULL AND e.last = ?2 AND (c.id IS NULL OR c.base IS NOT NULL))",
+            )?
+            .query_row((self.writer.push, ALIVE), |row| row.get(0))?;
+        match missing {
+            false => Ok(()),
+            true => Err(Error::Busy("a content was forgotten while it was being referred to; snapshot again".into())),
+        }
+    }
+
+    fn insert_snapshot(&self, connection: &Connection, totals: Totals, unread: u64) -> Result<Snapshot> {
+        // Along a line time does not go back, whatever the clock does.
+        let newest: Option<i64> = connection.query_row("SELECT max(time) FROM snapshots", [], |row| row.get(0))?;
+        let time = self.repository.now().max(newest.unwrap_or(i64::MIN));
+        connection.execute(
+            "INSERT INTO snapshots (id, line, name, time, tags, files, folders, others, bytes, stored, unread, root)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            rusqlite::params![
+                self.snapshot,
+                self.line,
+                free_name(connection, time)?,
+                time,
+                self.options.tags.join("\n"),
+                totals.files,
+                totals.folders,
+                totals.others,
+                totals.bytes,
+                self.writer.written as i64,
+                unread as i64,
+                totals.check,
+            ],
+        )?;
+        let select = format!("SELECT {SNAPSHOT} WHERE s.id = ?1");
+        Ok(connection.query_row(&select, [self.snapshot], Snapshot::read)?)
+    }
+}
+
+/// The name of a snapshot of this time, with a suffix if others fall in the same second.
+fn free_name(connection: &Connection, time: i64) -> Result<String> {
+    let plain = time::snapshot_name(time);
+    let mut statement = connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM snapshots WHERE name = ?1)")?;
+    let mut name = plain.clone();
+    for suffix in 2.. {
+        if !statement.query_row([&name], |row| row.get::<_, bool>(0))? {
+            break;
+        }
+        name = format!("{plain}-{suffix}");
+    }
+    Ok(name)
+}
+
+/// Gives content `old` what `new`, the same bytes and whole, lies in, and `new`'s entries to it.
+/// Gives the runs that held the delta.
+pub(crate) fn make_whole(connection: &Connection, old: ContentId, new: ContentId) -> Result<Vec<RunId>> {
+    let freed = release(connection, old)?;
+    let content = Content::get(connection, new)?.ok_or_else(|| Error::Damaged(format!("catalog: no content {new}")))?;
+    connection.execute("UPDATE parts SET content = ?1 WHERE content = ?2", (old, new))?;
+    connection.execute("DELETE FROM contents WHERE id = ?1", [new])?;
+    connection.execute(
+        "UPDATE contents SET run = ?2, skip = ?3, base = NULL, stream = 0, map = NULL WHERE id = ?1",
+        (old, content.run, content.skip as i64),
+    )?;
+    Ok(freed)
+}
+
+/// Drops runs that nothing lies in any more, and marks files as dead that no run lies in.
+pub(crate) fn drop_runs(connection: &Connection, runs: &[RunId]) -> Result<()> {
+    let mut delete = connection.prepare_cached(
+        "DELETE FROM runs WHERE id = ?1
+           AND NOT EXISTS (SELECT 1 FROM contents WHERE run = ?1)
+           AND NOT EXISTS (SELECT 1 FROM parts WHERE run = ?1) RETURNING file",
+    )?;
+    let mut kill = connection.prepare_cached(
+        "UPDATE files SET dead = 1 WHERE id = ?1 AND push IS NULL AND NOT EXISTS (SELECT 1 FROM runs WHERE file = ?1)",
+    )?;
+    for run in runs {
+        let files = delete.query_map([run], |row| row.get::<_, i64>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+        for file in files {
+            kill.execute([file])?;
+        }
+    }
+    Ok(())
+}
+
+/// The streams of conversions that no longer fitted lie in files that may be otherwise unused.
+pub(crate) fn drop_unused(connection: &Connection, conversions: &[Conversion]) -> Result<()> {
+    let mut kill = connection.prepare_cached(
+        "UPDATE files SET dead = 1 WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM runs WHERE file = ?1)",
+    )?;
+    for conversion in conversions {
+        kill.execute([conversion.run.file])?;
+    }
+    Ok(())
+}

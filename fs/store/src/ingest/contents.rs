@@ -1,0 +1,106 @@
+//! Contents that arrive whole: small ones that share a frame, medium ones of several frames.
+
+use crate::catalog::Content;
+use crate::frame::Frame;
+use crate::ingest::Ingest;
+use crate::ingest::rows::NewRow;
+use crate::layout::{GROUP, MEDIUM};
+use crate::tree_hash::{self, Value, group_value};
+use crate::write::unify;
+use crate::{ContentId, Error, Hash, Result};
+
+impl Ingest {
+    /// Receives contents that lie one after the other in `frames`: any number of them in one
+    /// frame, or a single one of several frames, each but the last a whole group.
+    ///
+    /// Everything is decoded and hashed; the frames are stored as they came.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if a content is not what its name says.
+    pub fn contents(&mut self, contents: &[(Hash, u64)], frames: Vec<Frame>) -> Result<()> {
+        let length: u64 = frames.iter().map(|frame| u64::from(frame.length)).sum();
+        let shape_holds = match frames.len() {
+            0 => false,
+            1 => true,
+            _ => {
+                let whole = frames[..frames.len() - 1].iter().all(|frame| u64::from(frame.length) == GROUP);
+                contents.len() == 1 && length <= MEDIUM && whole
+            }
+        };
+        let total = contents.iter().try_fold(0u64, |sum, (_, size)| sum.checked_add(*size));
+        if !shape_holds || total != Some(length) || contents.iter().any(|(_, size)| *size == 0) {
+            return Err(Error::Refused("contents do not fit their frames".into()));
+        }
+        let decoded = frames.iter().map(Frame::decode).collect::<Result<Vec<_>>>()?;
+        let values = match decoded.as_slice() {
+            [one] => self.verify_shared(contents, one)?,
+            groups => verify_groups(contents[0], groups)?,
+        };
+        let new = self.unknown(contents)?;
+        if new.is_empty() {
+            return Ok(());
+        }
+        let position = (frames.len() > 1).then_some(0);
+        let (encoding, stored) = unify(frames.into_iter().zip(values).collect());
+        let run = self.writer.append_to_pack(&stored, encoding, position)?;
+        let id = run.id;
+        self.add_row(NewRow::Run(run))?;
+        let mut skip = 0;
+        for (hash, size) in contents {
+            if new.contains(hash) && !self.recent.contains_key(hash) {
+                let content = self.next_content()?;
+                self.recent.insert(*hash, content);
+                self.add_row(NewRow::Content { id: content, hash: *hash, size: *size, run: Some(id), skip })?;
+            }
+            skip += size;
+        }
+        Ok(())
+    }
+
+    fn verify_shared(&self, contents: &[(Hash, u64)], bytes: &[u8]) -> Result<Vec<Value>> {
+        let mut at = 0;
+        for (hash, size) in contents {
+            let end = at + *size as usize;
+            if Hash::of(&bytes[at..end]) != *hash {
+                return Err(mismatch(hash));
+            }
+            at = end;
+        }
+        Ok(vec![Hash::of(bytes).0])
+    }
+
+    /// Those that the repository does not have whole.
+    fn unknown(&self, contents: &[(Hash, u64)]) -> Result<Vec<Hash>> {
+        let connection = self.repository.connection()?;
+        let mut unknown = Vec::new();
+        for (hash, _) in contents {
+            if self.recent.contains_key(hash) {
+                continue;
+            }
+            let known = Content::find(&connection, hash, Some(self.writer.push))?;
+            // One that is a delta now becomes whole again by what has just come.
+            if known.is_none_or(|known| known.base.is_some()) {
+                unknown.push(*hash);
+            }
+        }
+        Ok(unknown)
+    }
+
+    pub(super) fn next_content(&mut self) -> Result<ContentId> {
+        let connection = self.repository.connection()?;
+        Ok(ContentId(self.writer.ids.next(&connection, "contents")?))
+    }
+}
+
+fn verify_groups((hash, size): (Hash, u64), groups: &[Vec<u8>]) -> Result<Vec<Value>> {
+    let values: Vec<Value> =
+        groups.iter().enumerate().map(|(index, bytes)| group_value(index as u64, bytes)).collect();
+    match tree_hash::from_groups(size, &values) == hash {
+        true => Ok(values),
+        false => Err(mismatch(&hash)),
+    }
+}
+
+pub(super) fn mismatch(hash: &Hash) -> Error {
+    Error::Refused(format!("what was sent as content {hash} is something else"))
+}

@@ -1,0 +1,494 @@
+//! Large contents: told piece by piece, in order, against the content that the path had.
+//!
+//! ```text
+//! base   |  group 0  |  group 1  |  group 2  |  group 3  |
+//! pieces | Same 1    | Frame     | Copy, Literal …       | Zeros
+//! new    |  group 0  |  group 1  |  group 2  |  group 3  |  group 4  |
+//! ```
+//!
+//! Unchanged groups are copied as they are stored, whole unchanged segments are shared,
+//! whole new groups are stored as they came; only groups put together from pieces are
+//! compressed here. One segment is in memory at a time. What is shared with the base is
+//! remembered: it makes the reverse delta without another scan.
+
+use std::sync::Arc;
+
+use crate::catalog::{Content, FrameRow, Part, parts};
+use crate::delta::{Match, ReadAt};
+use crate::frame::{Encoding, Frame};
+use crate::ingest::Ingest;
+use crate::ingest::contents::mismatch;
+use crate::ingest::rows::NewRow;
+use crate::layout::{GROUP, LARGEST, SEGMENT, SEGMENT_GROUPS};
+use crate::read::{ContentReader, stored_frame};
+use crate::tree_hash::{self, Value, group_value, segment_value};
+use crate::write::frame_row;
+use crate::{ContentId, Error, Hash, Result};
+
+/// The next piece of a large content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LargeOp {
+    /// New bytes: one frame.
+    Frame(Frame),
+    /// This many groups, from the place reached, are as they are at the same place of the base.
+    Same {
+        /// Whole groups, the last group of the base counted as one.
+        groups: u64,
+    },
+    /// Bytes of the base from another place.
+    Copy {
+        /// Where they begin in the base, in bytes.
+        from: u64,
+        /// How many there are.
+        length: u64,
+    },
+    /// This many zero bytes.
+    Zeros {
+        /// How many.
+        length: u64,
+    },
+}
+
+/// A group of the segment that is being put together.
+enum Group {
+    /// As it is stored in the base.
+    Stored(Encoding, Vec<u8>, FrameRow),
+    /// To be stored.
+    New(Frame, Value),
+    /// Zeros.
+    Zeros(Value, u32),
+}
+
+/// The content that a large one is told against.
+struct Base {
+    content: Content,
+    reader: ContentReader,
+    parts: Vec<Part>,
+}
+
+/// A large content that is being received.
+pub(super) struct LargeContent {
+    id: ContentId,
+    base: Option<Base>,
+    /// Bytes of groups that are complete.
+    size: u64,
+    /// Bytes of the group that is being put together from pieces.
+    partial: Vec<u8>,
+    groups: Vec<Group>,
+    parts: Vec<Part>,
+    /// Values of the first segment's groups: of a content that ends with it, its name is made of them.
+    first_values: Vec<Value>,
+    matches: Vec<Match>,
+}
+
+impl Ingest {
+    /// Begins a content of more than one group, told against `base`, the content of
+    /// the newest snapshot that is most like it.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the base is not there.
+    pub fn large_begin(&mut self, base: Option<Hash>) -> Result<()> {
+        if self.large.is_some() {
+            return Err(Error::Refused("a large content inside another".into()));
+        }
+        self.flush()?;
+        let base = base.map(|hash| self.large_base(hash)).transpose()?;
+        let id = self.next_content()?;
+        self.large = Some(LargeContent {
+            id,
+            base,
+            size: 0,
+            partial: Vec::new(),
+            groups: Vec::new(),
+            parts: Vec::new(),
+            first_values: Vec::new(),
+            matches: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// Receives the next piece.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it does not fit the base or the place reached.
+    pub fn large_op(&mut self, op: LargeOp) -> Result<()> {
+        let mut large = self.large.take().ok_or_else(|| Error::Refused("a piece of no large content".into()))?;
+        let result = match op {
+            LargeOp::Frame(frame) => self.large_frame(&mut large, frame),
+            LargeOp::Same { groups } => self.large_same(&mut large, groups),
+            LargeOp::Copy { from, length } => self.large_copy(&mut large, from, length),
+            LargeOp::Zeros { length } => self.large_zeros(&mut large, length),
+        };
+        self.large = Some(large);
+        result
+    }
+
+    /// Ends the content.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it is not what its name says.
+    pub fn large_end(&mut self, hash: Hash, size: u64) -> Result<()> {
+        let mut large = self.large.take().ok_or_else(|| Error::Refused("the end of no large content".into()))?;
+        self.end_partial(&mut large)?;
+        if !large.groups.is_empty() {
+            self.end_segment(&mut large)?;
+        }
+        if large.size != size || size <= GROUP {
+            return Err(mismatch(&hash));
+        }
+        let values: Vec<Value> = match size <= SEGMENT {
+            true => std::mem::take(&mut large.first_values),
+            false => large.parts.iter().map(|part| part.value).collect(),
+        };
+        if tree_hash::root(size, &values)? != hash {
+            return Err(mismatch(&hash));
+        }
+        self.keep_large(large, hash)
+    }
+
+    /// Writes the rows of a complete large content, unless it is known whole already.
+    fn keep_large(&mut self, large: LargeContent, hash: Hash) -> Result<()> {
+        let known = {
+            let connection = self.repository.connection()?;
+            Content::find(&connection, &hash, Some(self.writer.push))?.filter(|known| known.base.is_none())
+        };
+        let id = known.as_ref().map_or(large.id, |known| known.id);
+        if known.is_none() {
+            self.add_row(NewRow::Content { id, hash, size: large.size, run: None, skip: 0 })?;
+            for (segment, part) in large.parts.into_iter().enumerate() {
+                self.add_row(NewRow::Part { content: id, segment: segment as u64, part })?;
+            }
+        }
+        self.recent.insert(hash, id);
+        if let Some(base) = large.base.filter(|base| base.content.id != id) {
+            self.matches.insert(base.content.id, (id, large.matches));
+        }
+        Ok(())
+    }
+
+    fn large_base(&self, hash: Hash) -> Result<Base> {
+        let connection = self.repository.connection()?;
+        let content = Content::find(&connection, &hash, None)?
+            .ok_or_else(|| Error::Refused(format!("no content {hash} to tell another against")))?;
+        let parts = match content.base {
+            None => parts(&connection, content.id)?,
+            Some(_) => Vec::new(),
+        };
+        drop(connection);
+        let reader = self.repository.open_content(content.id)?;
+        Ok(Base { content, reader, parts })
+    }
+
+    fn large_frame(&mut self, large: &mut LargeContent, frame: Frame) -> Result<()> {
+        let bytes = frame.decode()?;
+        if large.partial.is_empty() && bytes.len() as u64 == GROUP {
+            let value = group_value(large.group(), &bytes);
+            return self.add_group(large, Group::New(frame, value), GROUP);
+        }
+        self.add_bytes(large, &bytes)
+    }
+
+    fn large_same(&mut self, large: &mut LargeContent, groups: u64) -> Result<()> {
+        let refused = || Error::Refused("unchanged groups that the base does not have".into());
+        let base_size = large.base.as_ref().map_or(0, |base| base.content.size);
+        let end = (large.size.checked_add(groups.checked_mul(GROUP).ok_or_else(refused)?)).ok_or_else(refused)?;
+        if !large.partial.is_empty() || groups == 0 || end - GROUP >= base_size || large.size % GROUP != 0 {
+            return Err(refused());
+        }
+        let end = end.min(base_size);
+        large.matched(large.size, large.size, end - large.size);
+        while large.size < end {
+            if !self.share_segment(large, end)? {
+                self.copy_group(large)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Names the base's segment where all of it is unchanged.
+    fn share_segment(&mut self, large: &mut LargeContent, end: u64) -> Result<bool> {
+        let base = large.base.as_ref().expect("checked by the caller");
+        let segment = large.size / SEGMENT;
+        let segment_end = (large.size + SEGMENT).min(base.content.size);
+        // The last segment of the base may be followed by more now; its groups are copied then.
+        let is_whole = segment_end - large.size == SEGMENT && end >= segment_end;
+        let is_wanted = large.groups.is_empty() && large.size.is_multiple_of(SEGMENT) && is_whole;
+        let Some(part) = base.parts.get(segment as usize).filter(|_| is_wanted).cloned() else { return Ok(false) };
+        if segment == 0 {
+            let Some(run) = part.run else { return Ok(false) };
+            let run = self.repository.run(run).map_err(|error| error.into_error())?;
+            large.first_values = run.frames.iter().map(|frame| frame.value).collect();
+        }
+        large.size = segment_end;
+        large.parts.push(part);
+        Ok(true)
+    }
+
+    /// Copies one group of the base as it is stored.
+    fn copy_group(&mut self, large: &mut LargeContent) -> Result<()> {
+        let base = large.base.as_ref().expect("checked by the caller");
+        let length = GROUP.min(base.content.size - large.size);
+        let index = (large.size % SEGMENT / GROUP) as usize;
+        let run = match base.parts.get((large.size / SEGMENT) as usize) {
+            Some(Part { run: Some(run), .. }) => Some(self.repository.run(*run).map_err(|error| error.into_error())?),
+            _ => None,
+        };
+        let group = match run {
+            Some(run) => {
+                let stored = stored_frame(&self.repository, &run, index).map_err(|error| error.into_error())?;
+                Group::Stored(run.encoding, stored, run.frames[index])
+            }
+            // A base in a pack, or one that is a delta itself, or zeros.
+            None => {
+                let mut bytes = vec![0; length as usize];
+                base.reader.read_exact_at(large.size, &mut bytes)?;
+                self.new_group(large, &bytes)
+            }
+        };
+        self.add_group(large, group, length)
+    }
+
+    fn large_copy(&mut self, large: &mut LargeContent, from: u64, length: u64) -> Result<()> {
+        let base_size = large.base.as_ref().map_or(0, |base| base.content.size);
+        let end = from.checked_add(length).filter(|end| *end <= base_size && length > 0);
+        let end = end.ok_or_else(|| Error::Refused("a copy of what the base does not have".into()))?;
+        large.matched(large.reached(), from, length);
+        let mut from = from;
+        let mut block = vec![0; GROUP as usize];
+        while from < end {
+            // Up to the end of the group, so that reads stay aligned where the copy is.
+            let take = (GROUP - large.partial.len() as u64).min(end - from) as usize;
+            let base = large.base.as_ref().expect("it has a size");
+            base.reader.read_exact_at(from, &mut block[..take])?;
+            self.add_bytes(large, &block[..take])?;
+            from += take as u64;
+        }
+        Ok(())
+    }
+
+    fn large_zeros(&mut self, large: &mut LargeContent, length: u64) -> Result<()> {
+        static ZEROS: [u8; GROUP as usize] = [0; GROUP as usize];
+        if large.reached().checked_add(length).is_none_or(|end| end > LARGEST) {
+            return Err(too_large());
+        }
+        let mut left = length;
+        while left > 0 {
+            if left >= SEGMENT && self.share_zeros(large) {
+                left -= SEGMENT;
+                continue;
+            }
+            let take = left.min(GROUP - large.partial.len() as u64);
+            self.add_bytes(large, &ZEROS[..take as usize])?;
+            left -= take;
+        }
+        Ok(())
+    }
+
+    /// Takes over a segment of zeros, with its value, from the same place of the base.
+    fn share_zeros(&mut self, large: &mut LargeContent) -> bool {
+        let Some(base) = &large.base else { return false };
+        let at_segment = large.partial.is_empty() && large.groups.is_empty() && large.size.is_multiple_of(SEGMENT);
+        let segment = large.size / SEGMENT;
+        let is_whole = large.size + SEGMENT <= base.content.size && segment > 0;
+        match base.parts.get(segment as usize).filter(|part| at_segment && is_whole && part.run.is_none()) {
+            None => false,
+            Some(part) => {
+                large.parts.push(part.clone());
+                large.matched(large.size, large.size, SEGMENT);
+                large.size += SEGMENT;
+                true
+            }
+        }
+    }
+
+    /// Adds bytes to the group that is being put together.
+    fn add_bytes(&mut self, large: &mut LargeContent, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let take = (GROUP as usize - large.partial.len()).min(bytes.len());
+            large.partial.extend_from_slice(&bytes[..take]);
+            bytes = &bytes[take..];
+            if large.partial.len() as u64 == GROUP {
+                self.end_partial(large)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end_partial(&mut self, large: &mut LargeContent) -> Result<()> {
+        if large.partial.is_empty() {
+            return Ok(());
+        }
+        let bytes = std::mem::take(&mut large.partial);
+        let group = self.new_group(large, &bytes);
+        self.add_group(large, group, bytes.len() as u64)?;
+        large.partial = bytes;
+        large.partial.clear();
+        Ok(())
+    }
+
+    fn new_group(&self, large: &LargeContent, bytes: &[u8]) -> Group {
+        let value = group_value(large.group(), bytes);
+        match bytes.iter().all(|&byte| byte == 0) {
+            true => Group::Zeros(value, bytes.len() as u32),
+            false => Group::New(Frame::encode(bytes, self.repository.compression()), value),
+        }
+    }
+
+    fn add_group(&mut self, large: &mut LargeContent, group: Group, length: u64) -> Result<()> {
+        if large.size % GROUP != 0 {
+            return Err(Error::Refused("more after the last group".into()));
+        }
+        if large.size + length > LARGEST {
+            return Err(too_large());
+        }
+        large.size += length;
+        large.groups.push(group);
+        if large.groups.len() as u64 == SEGMENT_GROUPS {
+            self.end_segment(large)?;
+        }
+        Ok(())
+    }
+
+    /// Stores the segment that is complete.
+    fn end_segment(&mut self, large: &mut LargeContent) -> Result<()> {
+        let groups = std::mem::take(&mut large.groups);
+        let values: Vec<Value> = groups.iter().map(Group::value).collect();
+        let first = large.parts.len() as u64 * SEGMENT_GROUPS;
+        if first == 0 {
+            large.first_values.clone_from(&values);
+        }
+        let value = segment_value(large.size - large.parts.len() as u64 * SEGMENT, &values);
+        let run = match groups.iter().all(|group| matches!(group, Group::Zeros(..))) {
+            true => None,
+            false => {
+                let (encoding, stored) = encode_segment(groups, self.repository.compression());
+                let run = self.writer.write_head(&stored, encoding, first)?;
+                let id = run.id;
+                self.add_row(NewRow::Run(run))?;
+                Some(id)
+            }
+        };
+        large.parts.push(Part { run, value });
+        Ok(())
+    }
+}
+
+impl LargeContent {
+    /// The number of the group that comes next.
+    fn group(&self) -> u64 {
+        self.size / GROUP
+    }
+
+    /// Bytes told so far.
+    fn reached(&self) -> u64 {
+        self.size + self.partial.len() as u64
+    }
+
+    /// Remembers that `length` bytes from `new` are those of the base from `old`.
+    fn matched(&mut self, new: u64, old: u64, length: u64) {
+        match self.matches.last_mut() {
+            Some(last) if last.new + last.len == new && last.old + last.len == old => last.len += length,
+            _ => self.matches.push(Match { new, old, len: length }),
+        }
+    }
+}
+
+impl Group {
+    fn value(&self) -> Value {
+        match self {
+            Group::Stored(_, _, row) => row.value,
+            Group::New(_, value) | Group::Zeros(value, _) => *value,
+        }
+    }
+
+    fn is_raw(&self) -> bool {
+        match self {
+            Group::Stored(encoding, ..) => *encoding == Encoding::Raw,
+            Group::New(frame, _) => frame.encoding == Encoding::Raw,
+            Group::Zeros(..) => false,
+        }
+    }
+}
+
+/// The groups of a segment as they are stored together: all raw, or all zstd.
+fn encode_segment(groups: Vec<Group>, compression: crate::Compression) -> (Encoding, Vec<(Vec<u8>, FrameRow)>) {
+    let all_raw = groups.iter().all(Group::is_raw);
+    let wanted = if all_raw { Encoding::Raw } else { Encoding::Zstd };
+    let mut stored = Vec::with_capacity(groups.len());
+    for group in groups {
+        stored.push(match group {
+            Group::Stored(encoding, bytes, row) if encoding == wanted => (bytes, row),
+            Group::Stored(_, bytes, row) => {
+                let bytes = Frame { encoding: Encoding::Raw, length: row.length, bytes }.into_zstd();
+                let row = frame_row(&bytes, row.length, row.value);
+                (bytes, row)
+            }
+            Group::New(frame, value) => {
+                let length = frame.length;
+                let bytes = if all_raw { frame.bytes } else { frame.into_zstd() };
+                let row = frame_row(&bytes, length, value);
+                (bytes, row)
+            }
+            Group::Zeros(value, length) => {
+                let bytes = Frame::encode(&vec![0; length as usize], compression).into_zstd();
+                let row = frame_row(&bytes, length, value);
+                (bytes, row)
+            }
+        });
+    }
+    (wanted, stored)
+}
+
+fn too_large() -> Error {
+    Error::Refused(format!("a content of more than {} TiB", LARGEST >> 40))
+}
+
+/// What an agent needs to know of a content to tell a changed one against it.
+#[derive(Clone, Debug)]
+pub struct BaseValues {
+    /// Its length in bytes.
+    pub size: u64,
+    /// For each of its groups the chaining value; `None` where it is not kept and must be
+    /// taken as different.
+    pub groups: Vec<Option<Value>>,
+    /// For each of its segments that is all zeros, the chaining value of the segment.
+    pub zero_segments: Vec<Option<Value>>,
+}
+
+impl crate::Repository {
+    /// The chaining values of a content's groups; `None` if it is not here.
+    pub fn base_values(self: &Arc<Self>, hash: &Hash) -> Result<Option<BaseValues>> {
+        let connection = self.connection()?;
+        let Some(content) = Content::find(&connection, hash, None)? else { return Ok(None) };
+        let parts = match (content.base, content.run) {
+            (None, None) => parts(&connection, content.id)?,
+            _ => Vec::new(),
+        };
+        drop(connection);
+        let count = content.size.div_ceil(GROUP) as usize;
+        let mut groups = Vec::with_capacity(count);
+        let mut zero_segments = Vec::with_capacity(parts.len());
+        if let (None, Some(run)) = (content.base, content.run) {
+            let run = self.run(run).map_err(|error| error.into_error())?;
+            if run.position.is_some() {
+                groups.extend(run.frames.iter().map(|frame| Some(frame.value)));
+            }
+        }
+        for part in parts {
+            let left = (count - groups.len()).min(SEGMENT_GROUPS as usize);
+            match part.run {
+                Some(run) => {
+                    let run = self.run(run).map_err(|error| error.into_error())?;
+                    groups.extend(run.frames.iter().map(|frame| Some(frame.value)));
+                    zero_segments.push(None);
+                }
+                None => {
+                    groups.extend(std::iter::repeat_n(None, left));
+                    zero_segments.push((left == SEGMENT_GROUPS as usize).then_some(part.value));
+                }
+            }
+        }
+        groups.resize(count, None);
+        Ok(Some(BaseValues { size: content.size, groups, zero_segments }))
+    }
+}

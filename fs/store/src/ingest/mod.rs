@@ -1,0 +1,192 @@
+//! Receiving a push: the one way in which snapshots come about, local or remote.
+//!
+//! The sender walks its tree depth first, names in bytewise order, and tells what differs
+//! from the newest snapshot of the line; what it does not mention stays as it was. Contents
+//! come before the entries that name them.
+//!
+//! Rows are written while the push goes on, in small transactions, under numbers that no
+//! snapshot reaches yet: entries begin at a snapshot that is not there, contents and files
+//! carry the push's number. The [commit](commit) is one transaction that makes them real.
+//! A push that dies is swept by those numbers.
+
+mod commit;
+mod contents;
+mod large;
+mod rows;
+mod succession;
+mod tree;
+
+pub use large::{BaseValues, LargeOp};
+pub use tree::Body;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::{OptionalExtension, TransactionBehavior};
+
+use crate::catalog::{SNAPSHOT, Snapshot, join_roots};
+use crate::delta::Match;
+use crate::lock::Lock;
+use crate::write::{Budget, Writer};
+use crate::{ContentId, Error, FolderId, Hash, LineId, PushId, Repository, Result, SnapshotId, lock};
+
+use rows::Rows;
+use tree::Level;
+
+/// What a push is of.
+#[derive(Clone, Debug)]
+pub struct PushOptions {
+    /// The name of the machine.
+    pub host: String,
+    /// The paths that were asked for: absolute, clean, sorted, none inside another.
+    pub roots: Vec<Vec<u8>>,
+    /// What the user calls the snapshot.
+    pub tags: Vec<String>,
+}
+
+/// A push that is being received.
+pub struct Ingest {
+    repository: Arc<Repository>,
+    writer: Writer,
+    options: PushOptions,
+    line: LineId,
+    line_root: FolderId,
+    snapshot: SnapshotId,
+    base: Option<Snapshot>,
+    stack: Vec<Level>,
+    rows: Rows,
+    /// Contents of this push that are not in the catalog yet.
+    recent: HashMap<Hash, ContentId>,
+    /// Contents that a path had, and the one that it has now.
+    successions: Vec<(ContentId, ContentId)>,
+    /// What a changed large content shares with the one before it.
+    matches: HashMap<ContentId, (ContentId, Vec<Match>)>,
+    large: Option<large::LargeContent>,
+    links: HashMap<u64, i64>,
+    /// Folders that were removed; everything in them is closed at the end.
+    removed_folders: Vec<FolderId>,
+    totals: rows::Totals,
+    committed: bool,
+    // Released last: whoever gets the line's lock finds this push committed or swept.
+    _push_lock: Lock,
+    _line_lock: Lock,
+}
+
+/// What a commit did.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// The new snapshot.
+    pub snapshot: Snapshot,
+    /// Contents that were turned into reverse deltas.
+    pub deltas: u64,
+}
+
+impl Ingest {
+    /// Begins to receive a push.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if a push of the same line is running.
+    pub fn begin(repository: &Arc<Repository>, options: PushOptions, budget: Box<dyn Budget>) -> Result<Self> {
+        repository.writable()?;
+        let (line, line_root) = find_line(repository, &options)?;
+        let line_lock = lock::line(repository.path(), line)?.ok_or_else(|| {
+            Error::Busy(format!(
+                "another snapshot of these paths of {} is being made; wait for it and try again",
+                options.host
+            ))
+        })?;
+        let mut connection = repository.connection()?;
+        // Its number first, its lock second, its row third: a row without a held lock is dead.
+        let push = PushId(crate::catalog::take(&connection, "pushes", 1)?);
+        let push_lock = lock::push(repository.path(), push)?.expect("nobody else has this number");
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut writer = Writer::new(repository.clone(), push, budget);
+        let snapshot = SnapshotId(writer.ids.next(&transaction, "snapshots")?);
+        let entry = writer.ids.next(&transaction, "entries")?;
+        transaction.execute(
+            "INSERT INTO pushes (id, line, snapshot, entry) VALUES (?1, ?2, ?3, ?4)",
+            (push, line, snapshot, entry),
+        )?;
+        let base = transaction
+            .query_row(
+                &format!("SELECT {SNAPSHOT} WHERE s.line = ?1 ORDER BY s.id DESC LIMIT 1"),
+                [line],
+                Snapshot::read,
+            )
+            .optional()?;
+        transaction.commit()?;
+        drop(connection);
+        Ok(Ingest {
+            repository: repository.clone(),
+            writer,
+            options,
+            line,
+            line_root,
+            snapshot,
+            base,
+            stack: Vec::new(),
+            rows: Rows::default(),
+            recent: HashMap::new(),
+            successions: Vec::new(),
+            matches: HashMap::new(),
+            large: None,
+            links: HashMap::new(),
+            removed_folders: Vec::new(),
+            totals: rows::Totals::default(),
+            committed: false,
+            _push_lock: push_lock,
+            _line_lock: line_lock,
+        })
+    }
+
+    /// The newest snapshot of the line: what this push is told against.
+    pub fn base(&self) -> Option<&Snapshot> {
+        self.base.as_ref()
+    }
+
+    /// The line that the push belongs to.
+    pub fn line(&self) -> LineId {
+        self.line
+    }
+
+    /// Bytes written to stored files so far.
+    pub fn written(&self) -> u64 {
+        self.writer.written
+    }
+}
+
+impl Drop for Ingest {
+    fn drop(&mut self) {
+        if !self.committed {
+            // What cannot be swept now is swept by the next command.
+            let _ = self.repository.sweep_push(self.writer.push);
+        }
+    }
+}
+
+/// The line of a host and its roots; made at its first push.
+fn find_line(repository: &Repository, options: &PushOptions) -> Result<(LineId, FolderId)> {
+    let mut connection = repository.connection()?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let roots = join_roots(&options.roots);
+    let known = transaction
+        .query_row("SELECT id, root FROM lines WHERE host = ?1 AND roots = ?2", (&options.host, &roots), |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    let line = match known {
+        Some(line) => line,
+        None => {
+            let line = LineId(crate::catalog::take(&transaction, "lines", 1)?);
+            let root = FolderId(crate::catalog::take(&transaction, "folders", 1)?);
+            transaction.execute("INSERT INTO folders (id, line) VALUES (?1, ?2)", (root, line))?;
+            transaction.execute(
+                "INSERT INTO lines (id, host, roots, root) VALUES (?1, ?2, ?3, ?4)",
+                (line, &options.host, &roots, root),
+            )?;
+            (line, root)
+        }
+    };
+    transaction.commit()?;
+    Ok(line)
+}

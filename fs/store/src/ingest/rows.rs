@@ -1,0 +1,190 @@
+//! Rows on their way into the catalog: gathered, then written in one transaction.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use crate::catalog::{Entry, Part, Run, take};
+use crate::ingest::Ingest;
+use crate::meta::{encode_extents, encode_xattrs};
+use crate::{ContentId, EntryId, FolderId, Hash, Kind, Owner, Result, RunId};
+
+/// Rows written in one transaction.
+const BATCH: usize = 8_000;
+
+/// A row to be written.
+pub(super) enum NewRow {
+    Folder(FolderId),
+    Entry(Box<Entry>),
+    Closing(EntryId),
+    Run(Run),
+    Content { id: ContentId, hash: Hash, size: u64, run: Option<RunId>, skip: u64 },
+    Part { content: ContentId, segment: u64, part: Part },
+}
+
+/// Rows that wait, and what earlier ones were given as numbers.
+#[derive(Default)]
+pub(super) struct Rows {
+    waiting: Vec<NewRow>,
+    owners: HashMap<Owner, i64>,
+}
+
+impl Rows {
+    pub fn is_full(&self) -> bool {
+        self.waiting.len() >= BATCH
+    }
+}
+
+/// What a snapshot adds up to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Totals {
+    pub files: i64,
+    pub folders: i64,
+    pub others: i64,
+    pub bytes: i64,
+    pub check: i64,
+}
+
+impl Totals {
+    /// Adds one entry (`sign` 1) or takes it off (`sign` -1).
+    pub fn count(&mut self, kind: Kind, size: i64, sum: i64, sign: i64) {
+        match kind {
+            Kind::File => self.files += sign,
+            Kind::Folder => self.folders += sign,
+            _ => self.others += sign,
+        }
+        self.bytes += sign * size;
+        self.check = self.check.wrapping_add(sum.wrapping_mul(sign));
+    }
+}
+
+impl Ingest {
+    pub(super) fn add_row(&mut self, row: NewRow) -> Result<()> {
+        self.rows.waiting.push(row);
+        if self.rows.is_full() { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes the rows that wait. They are invisible until the commit.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        let mut connection = self.repository.connection()?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for row in self.rows.waiting.drain(..) {
+            insert(&transaction, row, self.writer.push, &mut self.rows.owners)?;
+        }
+        self.writer.record_sealed(&transaction)?;
+        transaction.commit()?;
+        self.recent.clear();
+        Ok(())
+    }
+}
+
+fn insert(
+    connection: &Connection,
+    row: NewRow,
+    push: crate::PushId,
+    owners: &mut HashMap<Owner, i64>,
+) -> Result<()> {
+    match row {
+        NewRow::Folder(id) => {
+            connection
+                .prepare_cached("INSERT INTO folders (id, line) SELECT ?1, line FROM pushes WHERE id = ?2")?
+                .execute((id, push))?;
+        }
+        NewRow::Entry(entry) => insert_entry(connection, &entry, owners)?,
+        NewRow::Closing(entry) => {
+            connection
+                .prepare_cached("INSERT OR IGNORE INTO closings (push, entry) VALUES (?1, ?2)")?
+                .execute((push, entry))?;
+        }
+        NewRow::Run(run) => run.insert(connection)?,
+        NewRow::Content { id, hash, size, run, skip } => {
+            connection
+                .prepare_cached(
+                    "INSERT INTO contents (id, hash, size, run, skip, base, stream, map, push)
+                     VALUES (?1, ?2, ?3, ?4, ?5, NULL, 0, NULL, ?6)",
+                )?
+                .execute((id, hash, size as i64, run, skip as i64, push))?;
+        }
+        NewRow::Part { content, segment, part } => {
+            connection
+                .prepare_cached("INSERT INTO parts (content, segment, run, value) VALUES (?1, ?2, ?3, ?4)")?
+                .execute((content, segment as i64, part.run, part.value))?;
+        }
+    }
+    Ok(())
+}
+
+fn insert_entry(connection: &Connection, entry: &Entry, owners: &mut HashMap<Owner, i64>) -> Result<()> {
+    let meta = &entry.meta;
+    let owner = match owners.get(&meta.owner) {
+        Some(owner) => *owner,
+        None => {
+            let owner = intern_owner(connection, &meta.owner)?;
+            owners.insert(meta.owner.clone(), owner);
+            owner
+        }
+    };
+    let xattrs = match meta.xattrs.is_empty() {
+        true => None,
+        false => Some(intern_attribute(connection, &encode_xattrs(&meta.xattrs))?),
+    };
+    let data = meta.data.as_ref().map(|data| intern_attribute(connection, &encode_extents(data))).transpose()?;
+    let target = (!meta.target.is_empty()).then_some(&meta.target);
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO entries (id, folder, name, first, last, kind, mode, owner, mtime, mtime_ns, size, content,
+                              child, link, rdev, target, xattrs, data, sum)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?;
+    statement.execute(rusqlite::params![
+        entry.id,
+        entry.folder,
+        entry.name,
+        entry.first,
+        entry.last,
+        meta.kind as i64,
+        meta.mode,
+        owner,
+        meta.mtime,
+        meta.mtime_ns,
+        entry.size as i64,
+        entry.content,
+        entry.child,
+        entry.link,
+        meta.rdev as i64,
+        target,
+        xattrs,
+        data,
+        entry.sum(),
+    ])?;
+    Ok(())
+}
+
+fn intern_owner(connection: &Connection, owner: &Owner) -> Result<i64> {
+    let key = (owner.uid, owner.gid, &owner.user, &owner.group);
+    let known = connection
+        .prepare_cached("SELECT id FROM owners WHERE uid = ?1 AND gid = ?2 AND user = ?3 AND \"group\" = ?4")?
+        .query_row(key, |row| row.get(0))
+        .optional()?;
+    if let Some(id) = known {
+        return Ok(id);
+    }
+    let id = take(connection, "owners", 1)?;
+    connection.execute(
+        "INSERT INTO owners (id, uid, gid, user, \"group\") VALUES (?1, ?2, ?3, ?4, ?5)",
+        (id, owner.uid, owner.gid, &owner.user, &owner.group),
+    )?;
+    Ok(id)
+}
+
+fn intern_attribute(connection: &Connection, data: &[u8]) -> Result<i64> {
+    let known = connection
+        .prepare_cached("SELECT id FROM attributes WHERE data = ?1")?
+        .query_row([data], |row| row.get(0))
+        .optional()?;
+    if let Some(id) = known {
+        return Ok(id);
+    }
+    let id = take(connection, "attributes", 1)?;
+    connection.prepare_cached("INSERT INTO attributes (id, data) VALUES (?1, ?2)")?.execute((id, data))?;
+    Ok(id)
+}

@@ -1,0 +1,78 @@
+//! Sizes and names that FORMAT.md promises.
+
+use std::path::{Path, PathBuf};
+
+use crate::FileId;
+
+/// The version of the format that this code writes, in `yore.toml` and in SQLite's `user_version`.
+pub const FORMAT: u32 = 1;
+
+/// A group: the aligned stretch of a content that is compressed and verified as one.
+/// 2^17 bytes, so that a group is a whole subtree of BLAKE3.
+pub const GROUP: u64 = 128 << 10;
+
+/// A segment: the aligned stretch of a large content that is stored as one file.
+pub const SEGMENT: u64 = 4 << 20;
+
+/// Groups in a whole segment.
+pub const SEGMENT_GROUPS: u64 = SEGMENT / GROUP;
+
+/// Contents up to this size share frames with their neighbours.
+pub const SMALL: u64 = 32 << 10;
+
+/// Contents up to this size lie in packs; above it they are large and have segments of their own.
+pub const MEDIUM: u64 = 1 << 20;
+
+/// A pack is closed when it has this many bytes.
+pub const PACK: u64 = 16 << 20;
+
+/// The largest content that is accepted: 16 TiB, four million segments.
+pub const LARGEST: u64 = 1 << 44;
+
+/// What a stored file is for; it decides the folder it lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FileKind {
+    /// Frames of small and medium contents and of small deltas.
+    Pack = 0,
+    /// One segment of a large content.
+    Head = 1,
+    /// One large reverse delta.
+    Delta = 2,
+}
+
+impl FileKind {
+    /// The kind with this number in the catalog.
+    pub fn from_code(code: i64) -> Option<Self> {
+        [FileKind::Pack, FileKind::Head, FileKind::Delta].into_iter().find(|kind| *kind as i64 == code)
+    }
+
+    /// The folder for files of this kind.
+    pub fn folder(self) -> &'static str {
+        match self {
+            FileKind::Pack => "packs",
+            FileKind::Head => "heads",
+            FileKind::Delta => "deltas",
+        }
+    }
+}
+
+/// Where a stored file lies: `heads/2a/000000000000062a`; the folder is the low byte of the number.
+pub fn stored_file(repository: &Path, kind: FileKind, id: FileId) -> PathBuf {
+    repository.join(kind.folder()).join(format!("{:02x}", id.0 & 0xff)).join(format!("{:016x}", id.0))
+}
+
+/// `yore.toml`.
+pub fn config(repository: &Path) -> PathBuf {
+    repository.join("yore.toml")
+}
+
+/// The catalog.
+pub fn catalog(repository: &Path) -> PathBuf {
+    repository.join("catalog.sqlite3")
+}
+
+/// The folder of lock files.
+pub fn locks(repository: &Path) -> PathBuf {
+    repository.join("locks")
+}

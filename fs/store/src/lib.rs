@@ -1,0 +1,44 @@
+//! The repository: catalog, contents, deltas, ingest, prune, verify.
+//!
+//! Knows no network, no terminal and no kernel mount. What lies on the disk is described in
+//! `FORMAT.md` beside this crate, byte by byte and with reasons.
+//!
+//! ```text
+//!   Ingest ──▶ write ──▶ packs, heads, deltas          (files are written once)
+//!     │                      ▲
+//!     └──▶ catalog ◀─────────┤ which paths had which contents, and where those lie
+//!              ▲             │
+//!   tree ──────┴──── read ───┘   listings; any range of any version, verified
+//! ```
+
+pub mod delta;
+mod catalog;
+mod error;
+mod frame;
+mod ids;
+mod ingest;
+mod layout;
+mod lock;
+mod meta;
+mod read;
+mod repository;
+mod sweep;
+mod time;
+mod tree;
+mod tree_hash;
+mod write;
+
+pub use catalog::{Entry, Snapshot};
+pub use error::{Error, IoContext, Result};
+pub use frame::{Compression, Frame};
+pub use ids::*;
+pub use ingest::{BaseValues, Body, Committed, Ingest, LargeOp, PushOptions};
+pub use layout::{GROUP, LARGEST, MEDIUM, SEGMENT, SMALL};
+pub use meta::*;
+pub use read::ContentReader;
+pub use repository::{Repository, parse_compression};
+pub use sweep::Swept;
+pub use time::{Clock, StepClock, SystemClock};
+pub use tree::{Listing, find_name};
+pub use tree_hash::{Value, from_groups, group_value, segment_value, root as root_value};
+pub use write::{Budget, Limit, Unlimited};

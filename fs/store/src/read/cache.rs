@@ -1,0 +1,137 @@
+//! Bounded memory of what was read lately: decoded frames, folder listings, runs and
+//! open files. Everything here can be dropped at any time; keys are row numbers,
+//! which are never reused.
+
+use std::fs::File;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use lru::LruCache;
+
+use crate::catalog::Run;
+use crate::tree::Listing;
+use crate::{FileId, FolderId, RunId, SnapshotId};
+
+const FRAME_BYTES: usize = 32 << 20;
+const LISTING_BYTES: usize = 24 << 20;
+const RUN_BYTES: usize = 8 << 20;
+const OPEN_FILES: usize = 128;
+
+/// About what an entry of a listing takes besides its name.
+const ENTRY_BYTES: usize = 240;
+
+/// A cache that forgets what was used longest ago when its weights pass a bound.
+struct Weighted<K: Hash + Eq, V> {
+    items: LruCache<K, (V, usize)>,
+    weight: usize,
+    bound: usize,
+}
+
+impl<K: Hash + Eq, V: Clone> Weighted<K, V> {
+    fn new(bound: usize) -> Mutex<Self> {
+        Mutex::new(Weighted { items: LruCache::unbounded(), weight: 0, bound })
+    }
+
+    fn get(&mut self, key: &K) -> Option<V> {
+        self.items.get(key).map(|(value, _)| value.clone())
+    }
+
+    fn put(&mut self, key: K, value: V, weight: usize) {
+        // What would push out everything else is not worth keeping.
+        if weight > self.bound / 2 {
+            return;
+        }
+        self.weight += weight;
+        if let Some((_, (_, old))) = self.items.push(key, (value, weight)) {
+            self.weight -= old;
+        }
+        while self.weight > self.bound {
+            let Some((_, (_, old))) = self.items.pop_lru() else { break };
+            self.weight -= old;
+        }
+    }
+
+    fn remove(&mut self, key: &K) {
+        if let Some((_, weight)) = self.items.pop(key) {
+            self.weight -= weight;
+        }
+    }
+}
+
+/// The caches of one open repository.
+pub(crate) struct Caches {
+    frames: Mutex<Weighted<(RunId, u32), Arc<Vec<u8>>>>,
+    listings: Mutex<Weighted<(SnapshotId, FolderId), Arc<Listing>>>,
+    runs: Mutex<Weighted<RunId, Arc<Run>>>,
+    files: Mutex<Weighted<FileId, Arc<File>>>,
+    /// What the file of a frozen catalog looked like last.
+    pub frozen_stamp: AtomicI64,
+    bytes_read: AtomicI64,
+}
+
+impl Default for Caches {
+    fn default() -> Self {
+        Caches {
+            frames: Weighted::new(FRAME_BYTES),
+            listings: Weighted::new(LISTING_BYTES),
+            runs: Weighted::new(RUN_BYTES),
+            files: Weighted::new(OPEN_FILES),
+            frozen_stamp: AtomicI64::new(0),
+            bytes_read: AtomicI64::new(0),
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().expect("no panic while a cache is held")
+}
+
+impl Caches {
+    pub fn frame(&self, run: RunId, frame: u32) -> Option<Arc<Vec<u8>>> {
+        locked(&self.frames).get(&(run, frame))
+    }
+
+    pub fn keep_frame(&self, run: RunId, frame: u32, bytes: &Arc<Vec<u8>>) {
+        locked(&self.frames).put((run, frame), bytes.clone(), bytes.len() + 64);
+    }
+
+    pub fn listing(&self, snapshot: SnapshotId, folder: FolderId) -> Option<Arc<Listing>> {
+        locked(&self.listings).get(&(snapshot, folder))
+    }
+
+    pub fn keep_listing(&self, snapshot: SnapshotId, folder: FolderId, listing: &Arc<Listing>) {
+        let names: usize = listing.iter().map(|entry| entry.name.len() + ENTRY_BYTES).sum();
+        locked(&self.listings).put((snapshot, folder), listing.clone(), names + 64);
+    }
+
+    pub fn run(&self, id: RunId) -> Option<Arc<Run>> {
+        locked(&self.runs).get(&id)
+    }
+
+    pub fn keep_run(&self, run: &Arc<Run>) {
+        locked(&self.runs).put(run.id, run.clone(), run.frames.len() * 64 + 128);
+    }
+
+    /// Forgets where a run lies: it was moved.
+    pub fn drop_run(&self, id: RunId) {
+        locked(&self.runs).remove(&id);
+    }
+
+    pub fn file(&self, id: FileId) -> Option<Arc<File>> {
+        locked(&self.files).get(&id)
+    }
+
+    pub fn keep_file(&self, id: FileId, file: &Arc<File>) {
+        locked(&self.files).put(id, file.clone(), 1);
+    }
+
+    pub fn count_read(&self, bytes: usize) {
+        self.bytes_read.fetch_add(bytes as i64, Ordering::Relaxed);
+    }
+
+    /// Bytes read from stored files so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(Ordering::Relaxed) as u64
+    }
+}

@@ -1,0 +1,196 @@
+//! A content open for reading.
+
+use std::fs::File;
+use std::sync::{Arc, RwLock};
+
+use crate::delta::{ReadAt, Source};
+use crate::frame::Encoding;
+use crate::layout::{FileKind, GROUP, SEGMENT};
+use crate::read::FrameError;
+use crate::read::plan::{Plan, Stretch, Whole};
+use crate::{ContentId, Error, Hash, Repository, Result};
+
+/// A content open for reading. Cheap to make; threads may share it.
+///
+/// Every byte given was verified: frames against their tables, and contents of one group or
+/// less against their name. While pushes and prunes rebase what it reads, it looks again;
+/// only what is missing although nothing changed is damage.
+pub struct ContentReader {
+    repository: Arc<Repository>,
+    id: ContentId,
+    plan: RwLock<Arc<Plan>>,
+}
+
+impl Repository {
+    /// Opens a content for reading.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the catalog's rows about it do not hold together.
+    pub fn open_content(self: &Arc<Self>, id: ContentId) -> Result<ContentReader> {
+        let plan = load_again(self, id)?;
+        Ok(ContentReader { repository: self.clone(), id, plan: RwLock::new(Arc::new(plan)) })
+    }
+
+    /// Bytes read from stored files since the repository was opened.
+    pub fn bytes_read(&self) -> u64 {
+        self.caches.bytes_read()
+    }
+
+    /// Fills `buf` from a stretch of a run, beginning `offset` bytes into the stretch.
+    pub(crate) fn read_stretch(&self, stretch: Stretch, offset: u64, buf: &mut [u8]) -> Result<(), FrameError> {
+        let run = self.run(stretch.run)?;
+        let start = stretch.skip + offset;
+        if offset + buf.len() as u64 > stretch.length || start + buf.len() as u64 > run.length() {
+            return Err(Error::Damaged(format!("catalog: run {} is shorter than what lies in it", run.id)).into());
+        }
+        let mut done = 0;
+        let mut index = run.starts.partition_point(|&(_, decoded)| decoded <= start) - 1;
+        while done < buf.len() {
+            let frame = self.frame(&run, index)?;
+            let from = (start + done as u64 - run.starts[index].1) as usize;
+            let take = (frame.len() - from).min(buf.len() - done);
+            buf[done..done + take].copy_from_slice(&frame[from..from + take]);
+            done += take;
+            index += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Loading parses short deltas, whose packs may be moved at that moment: once more, then.
+fn load_again(repository: &Repository, id: ContentId) -> Result<Plan> {
+    Plan::load(repository, id).or_else(|_| Plan::load(repository, id))
+}
+
+impl ContentReader {
+    /// Its length in bytes.
+    pub fn size(&self) -> u64 {
+        self.plan().content.size
+    }
+
+    /// Its name.
+    pub fn hash(&self) -> Hash {
+        self.plan().content.hash
+    }
+
+    /// Reads verified bytes from `offset`; fewer than asked for only at the end.
+    pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        let length = self.size().saturating_sub(offset).min(buf.len() as u64) as usize;
+        let buf = &mut buf[..length];
+        let mut plan = self.plan();
+        loop {
+            match self.read_by(&plan, offset, buf) {
+                Ok(()) => return Ok(length),
+                Err(FrameError::Failed(error)) => return Err(error),
+                Err(gone) => {
+                    let again = Arc::new(load_again(&self.repository, self.id)?);
+                    // The same rows name the same runs; but a run may have moved into another file.
+                    let moved = self.runs_moved(&again);
+                    if again.is_same(&plan) && !moved {
+                        return Err(gone.into_error());
+                    }
+                    *self.plan.write().expect("no panic while held") = again.clone();
+                    plan = again;
+                }
+            }
+        }
+    }
+
+    /// The file that is byte for byte this content, where there is one.
+    pub fn raw_file(&self) -> Result<Option<File>> {
+        let plan = self.plan();
+        let (None, Whole::Segments(parts)) = (&plan.map, &plan.whole) else { return Ok(None) };
+        let [part] = parts.as_slice() else { return Ok(None) };
+        let Some(Ok(run)) = part.run.map(|run| self.repository.run(run)) else { return Ok(None) };
+        if run.encoding != Encoding::Raw || run.kind != FileKind::Head || run.offset != 0 {
+            return Ok(None);
+        }
+        match self.repository.file_of(&run) {
+            Ok(file) => Ok(file.try_clone().ok()),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn plan(&self) -> Arc<Plan> {
+        self.plan.read().expect("no panic while held").clone()
+    }
+
+    /// Whether a run of the plan lies in a file that can be opened now though it could not before.
+    fn runs_moved(&self, plan: &Plan) -> bool {
+        let of_whole: Vec<_> = match &plan.whole {
+            Whole::Stretch(stretch) => vec![stretch.run],
+            Whole::Segments(parts) => parts.iter().filter_map(|part| part.run).collect(),
+        };
+        let runs = of_whole.into_iter().chain(plan.streams.values().map(|stretch| stretch.run));
+        runs.into_iter().all(|run| {
+            self.repository.run(run).is_ok_and(|run| self.repository.file_of(&run).is_ok())
+        })
+    }
+
+    fn read_by(&self, plan: &Plan, offset: u64, buf: &mut [u8]) -> Result<(), FrameError> {
+        let Some(map) = &plan.map else { return self.read_whole(plan, offset, buf) };
+        for extent in map.slice(offset, buf.len() as u64) {
+            let at = (extent.at - offset) as usize;
+            let target = &mut buf[at..at + extent.len as usize];
+            match extent.source {
+                Source::Base(from) => self.read_whole(plan, from, target)?,
+                Source::Literal { content, at } => {
+                    let stream = plan.streams.get(&content).copied();
+                    let stream = stream.ok_or_else(|| Error::Damaged(format!("no delta stream of content {content}")))?;
+                    self.repository.read_stretch(stream, at, target)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_whole(&self, plan: &Plan, offset: u64, buf: &mut [u8]) -> Result<(), FrameError> {
+        match &plan.whole {
+            Whole::Stretch(stretch) if stretch.length <= GROUP => self.read_small(plan, *stretch, offset, buf),
+            Whole::Stretch(stretch) => self.repository.read_stretch(*stretch, offset, buf),
+            Whole::Segments(parts) => {
+                let mut done = 0;
+                while done < buf.len() {
+                    let (segment, inside) = ((offset + done as u64) / SEGMENT, (offset + done as u64) % SEGMENT);
+                    let length = SEGMENT.min(plan.bottom.size - segment * SEGMENT);
+                    let take = ((length - inside) as usize).min(buf.len() - done);
+                    let target = &mut buf[done..done + take];
+                    let part = parts
+                        .get(segment as usize)
+                        .ok_or_else(|| Error::Damaged(format!("catalog: content {} lacks segments", plan.bottom.id)))?;
+                    match part.run {
+                        None => target.fill(0),
+                        Some(run) => self.repository.read_stretch(Stretch { run, skip: 0, length }, inside, target)?,
+                    }
+                    done += take;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A content of one group or less shares its frame, whose check says nothing of where in
+    /// the frame it lies: so its own name is checked.
+    fn read_small(&self, plan: &Plan, stretch: Stretch, offset: u64, buf: &mut [u8]) -> Result<(), FrameError> {
+        let mut bytes = vec![0; stretch.length as usize];
+        self.repository.read_stretch(stretch, 0, &mut bytes)?;
+        if Hash::of(&bytes) != plan.bottom.hash {
+            return Err(Error::Damaged(format!("content {} is not what its name says", plan.bottom.hash)).into());
+        }
+        buf.copy_from_slice(&bytes[offset as usize..offset as usize + buf.len()]);
+        Ok(())
+    }
+}
+
+impl ReadAt for ContentReader {
+    fn size(&self) -> u64 {
+        ContentReader::size(self)
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        match self.read_at(offset, buf)? {
+            length if length == buf.len() => Ok(()),
+            _ => Err(Error::Damaged(format!("content {} ends early", self.id))),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Reading contents: any range of any version, verified, touching only what it needs.
+
+mod cache;
+mod content;
+mod frames;
+mod plan;
+
+pub(crate) use cache::Caches;
+pub use content::ContentReader;
+pub(crate) use frames::{FrameError, stored_frame};

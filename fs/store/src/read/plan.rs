@@ -1,0 +1,146 @@
+//! How a content is to be read: the whole content below it, and a map onto that.
+//!
+//! ```text
+//! oldest ──delta──▶ older ──delta──▶ newest (whole)
+//!    └────────── composed map ─────────▶ newest | literals of oldest, of older
+//! ```
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use crate::catalog::{Content, Part, parts};
+use crate::delta::{self, Map};
+use crate::layout::GROUP;
+use crate::read::FrameError;
+use crate::{ContentId, Error, Repository, Result, RunId};
+
+/// A stretch of decoded bytes inside a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    pub run: RunId,
+    pub skip: u64,
+    pub length: u64,
+}
+
+/// Where the bytes of a whole content are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Whole {
+    /// In one run.
+    Stretch(Stretch),
+    /// In segments.
+    Segments(Arc<Vec<Part>>),
+}
+
+/// How to read one content.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// The content itself.
+    pub content: Content,
+    /// The whole content at the end of its chain: itself, where it is whole.
+    pub bottom: Content,
+    pub whole: Whole,
+    /// The map onto `bottom`; `None` if the content is whole.
+    pub map: Option<Arc<Map>>,
+    /// The delta streams that literals come from.
+    pub streams: HashMap<ContentId, Stretch>,
+}
+
+impl Plan {
+    /// Whether another plan reads the same things; then a failure is damage, not movement.
+    pub fn is_same(&self, other: &Plan) -> bool {
+        (&self.content, &self.bottom, &self.whole, &self.streams)
+            == (&other.content, &other.bottom, &other.whole, &other.streams)
+    }
+
+    /// Makes the plan for a content from the catalog as it is now.
+    pub fn load(repository: &Repository, id: ContentId) -> Result<Plan> {
+        // One transaction, so that a commit meanwhile cannot show half of a rebased chain.
+        let mut connection = repository.connection()?;
+        let transaction = connection.transaction()?;
+        let chain = load_chain(&transaction, id)?;
+        let content = chain[0].clone();
+        let bottom = chain[chain.len() - 1].clone();
+        let whole = match bottom.run {
+            Some(run) => Whole::Stretch(Stretch { run, skip: bottom.skip, length: bottom.size }),
+            None => Whole::Segments(Arc::new(parts(&transaction, bottom.id)?)),
+        };
+        let deltas = &chain[..chain.len() - 1];
+        let mut streams = HashMap::new();
+        for delta in deltas {
+            let run = delta.run.ok_or_else(|| Error::Damaged(format!("catalog: delta {} lies nowhere", delta.id)))?;
+            streams.insert(delta.id, Stretch { run, skip: delta.skip, length: delta.stream });
+        }
+        let stored_maps = deltas.iter().map(|delta| stored_map(&transaction, delta)).collect::<Result<Vec<_>>>()?;
+        transaction.commit()?;
+        drop(connection);
+        let map = compose(repository, deltas, stored_maps, &bottom, &streams)?;
+        Ok(Plan { content, bottom, whole, map, streams })
+    }
+}
+
+/// The content, its base, the base of that, and so on to a whole one.
+fn load_chain(connection: &Connection, id: ContentId) -> Result<Vec<Content>> {
+    let get = |id| Content::get(connection, id)?.ok_or_else(|| Error::Damaged(format!("catalog: no content {id}")));
+    let mut chain = vec![get(id)?];
+    let mut seen = std::collections::HashSet::from([id]);
+    while let Some(base) = chain[chain.len() - 1].base {
+        if !seen.insert(base) {
+            return Err(Error::Damaged(format!("catalog: the chain of content {id} has no end")));
+        }
+        chain.push(get(base)?);
+    }
+    Ok(chain)
+}
+
+/// The extents of a delta as the catalog keeps them; `None` if its stream is short enough to be parsed.
+fn stored_map(connection: &Connection, delta: &Content) -> Result<Option<Map>> {
+    let bytes: Option<Vec<u8>> = connection
+        .prepare_cached("SELECT map FROM contents WHERE id = ?1")?
+        .query_row([delta.id], |row| row.get(0))?;
+    bytes.map(|bytes| Map::decode(&bytes, delta.id)).transpose()
+}
+
+/// Composes the maps of a chain from its whole end upwards.
+fn compose(
+    repository: &Repository,
+    deltas: &[Content],
+    stored_maps: Vec<Option<Map>>,
+    bottom: &Content,
+    streams: &HashMap<ContentId, Stretch>,
+) -> Result<Option<Arc<Map>>> {
+    let mut below: Option<Arc<Map>> = None;
+    for (delta, stored) in deltas.iter().zip(stored_maps).rev() {
+        let own = match stored {
+            Some(map) => map,
+            None => short_map(repository, delta, streams[&delta.id])?,
+        };
+        if own.size() != delta.size {
+            return Err(Error::Damaged(format!("the delta of content {} has another size than it", delta.id)));
+        }
+        let map = match below {
+            Some(below) => own.compose(&below)?,
+            None => own,
+        };
+        below = Some(Arc::new(map));
+    }
+    let reach = below.iter().flat_map(|map| map.extents()).filter_map(|extent| match extent.source {
+        delta::Source::Base(from) => Some(from + extent.len),
+        delta::Source::Literal { .. } => None,
+    });
+    if reach.max().unwrap_or(0) > bottom.size {
+        return Err(Error::Damaged(format!("a delta reaches beyond content {}", bottom.id)));
+    }
+    Ok(below)
+}
+
+/// Parses the stream of a delta that is at most one group long.
+fn short_map(repository: &Repository, delta: &Content, stream: Stretch) -> Result<Map> {
+    if stream.length > GROUP {
+        return Err(Error::Damaged(format!("catalog: the delta of content {} lacks its map", delta.id)));
+    }
+    let mut bytes = vec![0; stream.length as usize];
+    repository.read_stretch(stream, 0, &mut bytes).map_err(FrameError::into_error)?;
+    delta::parse(&bytes, delta.id)
+}

@@ -1,0 +1,270 @@
+//! A repository: one history in one folder.
+//!
+//! ```text
+//! REPO/yore.toml           format, identity, compression: readable by a person
+//! REPO/catalog.sqlite3     snapshots, entries, contents, where they lie
+//! REPO/packs/2a/…          frames of small contents and small deltas
+//! REPO/heads/2b/…          segments of large whole contents
+//! REPO/deltas/2c/…         large reverse deltas
+//! REPO/locks/…             empty files for flock
+//! ```
+//!
+//! A [`Repository`] is shared by threads; each request borrows a connection of its own.
+
+use std::fs::File;
+use std::io::Write;
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::{self, Access};
+use crate::error::IoContext;
+use crate::frame::Compression;
+use crate::layout::{self, FORMAT, FileKind};
+use crate::read::Caches;
+use crate::time::{Clock, SystemClock};
+use crate::{Error, Result};
+
+/// An open repository.
+pub struct Repository {
+    path: PathBuf,
+    config: Config,
+    access: Access,
+    clock: Arc<dyn Clock>,
+    connections: Mutex<Vec<Connection>>,
+    /// Stays open, so that its `data_version` can be compared from call to call.
+    watcher: Mutex<Connection>,
+    pub(crate) caches: Caches,
+}
+
+/// What `yore.toml` says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    format: u32,
+    id: String,
+    compression: String,
+}
+
+/// Reads a compression as the user writes it: `off` or `zstd:LEVEL` with a level of 1 to 19.
+pub fn parse_compression(text: &str) -> std::result::Result<Compression, String> {
+    let level = text.strip_prefix("zstd:").and_then(|level| level.parse().ok()).filter(|level| (1..=19).contains(level));
+    match (text, level) {
+        ("off", _) => Ok(Compression::Off),
+        (_, Some(level)) => Ok(Compression::Zstd(level)),
+        _ => Err(format!("compression {text:?} is neither off nor zstd:1 to zstd:19")),
+    }
+}
+
+impl Repository {
+    /// Makes a repository in a new or an empty folder.
+    ///
+    /// # Errors
+    /// [`Error::NotEmpty`] if something is there already.
+    pub fn init(path: &Path, compression: Compression) -> Result<Self> {
+        std::fs::create_dir_all(path).at(path)?;
+        if std::fs::read_dir(path).at(path)?.next().is_some() {
+            return Err(Error::NotEmpty(path.to_owned()));
+        }
+        for folder in [FileKind::Pack, FileKind::Head, FileKind::Delta].map(FileKind::folder) {
+            let folder = path.join(folder);
+            std::fs::create_dir(&folder).at(&folder)?;
+        }
+        let locks = layout::locks(path);
+        std::fs::create_dir(&locks).at(&locks)?;
+        catalog::create(path)?;
+        // Written last: a folder without it is not a repository, whatever else is there.
+        write_config(path, &Config { format: FORMAT, id: new_id()?, compression: compression_text(compression) })?;
+        Self::open(path)
+    }
+
+    /// Opens a repository.
+    ///
+    /// # Errors
+    /// [`Error::NotARepository`], [`Error::Future`], or what the system says.
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::open_with_clock(path, Arc::new(SystemClock))
+    }
+
+    /// Opens a repository whose snapshots get their time from `clock`.
+    pub fn open_with_clock(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+        let path = path.canonicalize().map_err(|_| Error::NotARepository(path.to_owned()))?;
+        let config = read_config(&path)?;
+        let access = catalog::probe(&path)?;
+        let watcher = Mutex::new(catalog::open(&path, access)?);
+        Ok(Repository { path, config, access, clock, connections: Mutex::default(), watcher, caches: Caches::default() })
+    }
+
+    /// The folder of the repository.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The identity of the repository: 32 hexadecimal digits.
+    pub fn id(&self) -> &str {
+        &self.config.id
+    }
+
+    /// Whether this process can only read it.
+    pub fn is_read_only(&self) -> bool {
+        self.access != Access::Write
+    }
+
+    /// How new data is compressed.
+    pub fn compression(&self) -> Compression {
+        parse_compression(&self.config.compression).expect("checked when it was opened")
+    }
+
+    pub(crate) fn now(&self) -> i64 {
+        self.clock.now()
+    }
+
+    /// A number that changes whenever another connection has committed something.
+    pub fn data_version(&self) -> Result<i64> {
+        let watcher = self.watcher.lock().expect("no panic while held");
+        let version: i64 = watcher.pragma_query_value(None, "data_version", |row| row.get(0))?;
+        if self.access != Access::Frozen {
+            return Ok(version);
+        }
+        // SQLite does not look at the file of a frozen catalog again; its time tells.
+        let path = layout::catalog(&self.path);
+        let status = rustix::fs::stat(&path).at(&path)?;
+        let stamp = status.st_mtime.wrapping_mul(1_000_000_007) ^ status.st_mtime_nsec as i64 ^ status.st_size;
+        drop(watcher);
+        let mut connections = self.connections.lock().expect("no panic while held");
+        if self.caches.frozen_stamp.swap(stamp, std::sync::atomic::Ordering::Relaxed) != stamp {
+            connections.clear();
+        }
+        Ok(stamp)
+    }
+
+    /// Borrows a connection; it goes back when dropped.
+    pub(crate) fn connection(&self) -> Result<Borrowed<'_>> {
+        let idle = self.connections.lock().expect("no panic while held").pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => catalog::open(&self.path, self.access)?,
+        };
+        Ok(Borrowed { repository: self, connection: Some(connection) })
+    }
+
+    /// Refuses to write where that is not possible.
+    pub(crate) fn writable(&self) -> Result<()> {
+        match self.is_read_only() {
+            true => Err(Error::Busy(format!("{}: may only be read by this user", self.path.display()))),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A connection on loan from its repository.
+pub(crate) struct Borrowed<'a> {
+    repository: &'a Repository,
+    connection: Option<Connection>,
+}
+
+impl Deref for Borrowed<'_> {
+    type Target = Connection;
+    fn deref(&self) -> &Connection {
+        self.connection.as_ref().expect("there until dropped")
+    }
+}
+
+impl DerefMut for Borrowed<'_> {
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("there until dropped")
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        let connection = self.connection.take().expect("dropped once");
+        // A connection that an error left inside a transaction is closed, which rolls it back.
+        if connection.is_autocommit() {
+            self.repository.connections.lock().expect("no panic while held").push(connection);
+        }
+    }
+}
+
+fn compression_text(compression: Compression) -> String {
+    match compression {
+        Compression::Off => "off".into(),
+        Compression::Zstd(level) => format!("zstd:{level}"),
+    }
+}
+
+fn new_id() -> Result<String> {
+    let mut bytes = [0u8; 16];
+    let source = Path::new("/dev/urandom");
+    std::io::Read::read_exact(&mut File::open(source).at(source)?, &mut bytes).at(source)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn write_config(repository: &Path, config: &Config) -> Result<()> {
+    let path = layout::config(repository);
+    let text = format!(
+        "# A yore repository. What lies here is described in FORMAT.md of its source;\n\
+         # sqlite3, zstd and rdiff are enough to read it.\n{}",
+        toml::to_string(config).expect("three plain values")
+    );
+    let mut file = File::create_new(&path).at(&path)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).at(&path)?;
+    File::open(repository).and_then(|folder| folder.sync_all()).at(repository)
+}
+
+fn read_config(repository: &Path) -> Result<Config> {
+    let path = layout::config(repository);
+    let broken = |message: String| Error::Config { path: path.clone(), message };
+    let text = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(Error::NotARepository(repository.to_owned()));
+        }
+        text => text.at(&path)?,
+    };
+    // The version first: a later format may have keys that we would take for mistakes.
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| broken(error.message().to_owned()))?;
+    match table.get("format").and_then(|format| format.as_integer()) {
+        Some(format) if format > i64::from(FORMAT) => {
+            return Err(Error::Future { path: repository.to_owned(), found: format as u32, known: FORMAT });
+        }
+        _ => {}
+    }
+    let config: Config = toml::from_str(&text).map_err(|error| broken(error.message().to_owned()))?;
+    parse_compression(&config.compression).map_err(broken)?;
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_repository_opens_and_a_used_folder_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let repository = Repository::init(&folder.path().join("r"), Compression::Zstd(3)).unwrap();
+        assert_eq!(Repository::open(repository.path()).unwrap().id(), repository.id());
+        assert!(matches!(Repository::init(repository.path(), Compression::Off), Err(Error::NotEmpty(_))));
+        assert!(matches!(Repository::open(folder.path()), Err(Error::NotARepository(_))));
+    }
+
+    #[test]
+    fn a_later_format_is_refused_politely() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r");
+        Repository::init(&path, Compression::Zstd(3)).unwrap();
+        std::fs::write(layout::config(&path), "format = 99\nnew = true\n").unwrap();
+        assert!(matches!(Repository::open(&path), Err(Error::Future { found: 99, .. })));
+    }
+
+    #[test]
+    fn compressions_are_read_and_nonsense_is_not() {
+        assert_eq!(parse_compression("off"), Ok(Compression::Off));
+        assert_eq!(parse_compression("zstd:19"), Ok(Compression::Zstd(19)));
+        for bad in ["", "zstd", "zstd:0", "zstd:20", "gzip:1"] {
+            assert!(parse_compression(bad).is_err(), "{bad}");
+        }
+    }
+}

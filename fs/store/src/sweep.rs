@@ -1,0 +1,115 @@
+//! Sweeping: what dead pushes and dead files leave behind.
+//!
+//! Only rows say what may go, never a listing of a folder: a row in `pushes` whose lock
+//! nobody holds, and rows in `files` marked dead. A file is unlinked after the commit that
+//! marked it, and its row deleted after that, so a crash between any two steps repeats them.
+
+use std::path::PathBuf;
+
+use rusqlite::TransactionBehavior;
+
+use crate::error::IoContext;
+use crate::layout::{FileKind, stored_file};
+use crate::{FileId, PushId, Repository, Result, lock};
+
+/// What a sweep found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Pushes that had died.
+    pub pushes: u64,
+    /// Files removed.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Repository {
+    /// Sweeps what dead pushes left. Pushes that live are left alone.
+    pub fn sweep(&self) -> Result<Swept> {
+        if self.is_read_only() {
+            return Ok(Swept::default());
+        }
+        let mut swept = Swept::default();
+        for push in self.pushes()? {
+            // Held until the push is swept, so that nobody else sweeps it too.
+            if let Some(_dead) = lock::push(self.path(), push)? {
+                self.sweep_push(push)?;
+                swept.pushes += 1;
+            }
+        }
+        let (files, bytes) = self.unlink_dead()?;
+        swept.files += files;
+        swept.bytes += bytes;
+        Ok(swept)
+    }
+
+    fn pushes(&self) -> Result<Vec<PushId>> {
+        let connection = self.connection()?;
+        // Maintenance has files and no row in pushes.
+        let mut statement = connection
+            .prepare_cached("SELECT id FROM pushes UNION SELECT push FROM files WHERE push IS NOT NULL")?;
+        Ok(statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Takes everything of an uncommitted push out of the catalog and marks its files dead.
+    /// The caller holds the push's lock.
+    pub(crate) fn sweep_push(&self, push: PushId) -> Result<()> {
+        let _writer = lock::writer(self.path())?;
+        let mut connection = self.connection()?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for statement in [
+            "DELETE FROM entries WHERE id >= (SELECT entry FROM pushes WHERE id = ?1)
+               AND first = (SELECT snapshot FROM pushes WHERE id = ?1)",
+            "DELETE FROM parts WHERE content IN (SELECT id FROM contents WHERE push = ?1)",
+            "DELETE FROM contents WHERE push = ?1",
+            "DELETE FROM runs WHERE file IN (SELECT id FROM files WHERE push = ?1)",
+            "UPDATE files SET dead = 1, push = NULL WHERE push = ?1",
+            "DELETE FROM closings WHERE push = ?1",
+            "DELETE FROM pushes WHERE id = ?1",
+        ] {
+            transaction.execute(statement, [push])?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Unlinks the files that rows mark as dead; gives their number and bytes.
+    pub(crate) fn unlink_dead(&self) -> Result<(u64, u64)> {
+        let dead: Vec<(FileId, i64)> = {
+            let connection = self.connection()?;
+            let mut statement = connection.prepare_cached("SELECT id, kind FROM files WHERE dead = 1")?;
+            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?
+        };
+        let (mut files, mut bytes) = (0, 0);
+        for (id, kind) in &dead {
+            let Some(kind) = FileKind::from_code(*kind) else { continue };
+            if let Some(length) = unlink(stored_file(self.path(), kind, *id))? {
+                files += 1;
+                bytes += length;
+            }
+        }
+        if !dead.is_empty() {
+            let mut connection = self.connection()?;
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for (id, _) in &dead {
+                transaction.prepare_cached("DELETE FROM files WHERE id = ?1 AND dead = 1")?.execute([id])?;
+            }
+            transaction.commit()?;
+        }
+        Ok((files, bytes))
+    }
+}
+
+/// Removes a file that may not have been made; gives its length if it was there.
+fn unlink(path: PathBuf) -> Result<Option<u64>> {
+    let length = match std::fs::metadata(&path) {
+        Ok(status) => status.len(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).at(&path),
+    };
+    match std::fs::remove_file(&path) {
+        Ok(()) => Ok(Some(length)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).at(&path),
+    }
+}

@@ -1,0 +1,153 @@
+//! Snapshots as trees: finding them, listing their folders, walking their paths.
+
+use std::sync::Arc;
+
+use crate::catalog::{ALIVE, ENTRY, Entry, SNAPSHOT, Snapshot};
+use crate::{Error, FolderId, Repository, Result, SnapshotId};
+
+/// The entries of one folder in one snapshot, sorted by name, bytewise.
+pub type Listing = Vec<Entry>;
+
+/// Finds a name in a listing.
+pub fn find_name<'a>(listing: &'a Listing, name: &[u8]) -> Option<&'a Entry> {
+    listing.binary_search_by(|entry| entry.name.as_slice().cmp(name)).ok().map(|at| &listing[at])
+}
+
+impl Repository {
+    /// All snapshots, oldest first.
+    pub fn snapshots(&self) -> Result<Vec<Snapshot>> {
+        let connection = self.connection()?;
+        let mut statement = connection.prepare_cached(&format!("SELECT {SNAPSHOT} ORDER BY s.time, s.id"))?;
+        let rows = statement.query_map([], Snapshot::read)?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The snapshot that `spec` means: a name, `latest`, `latest~N` (N before the latest),
+    /// or the beginning of exactly one name.
+    pub fn snapshot(&self, spec: &str) -> Result<Snapshot> {
+        let unknown = || Error::NoSuchSnapshot(spec.to_owned());
+        let mut snapshots = self.snapshots()?;
+        if let Some(back) = spec.strip_prefix("latest") {
+            let back: usize = match back.strip_prefix('~') {
+                Some(number) => number.parse().map_err(|_| unknown())?,
+                None if back.is_empty() => 0,
+                None => return Err(unknown()),
+            };
+            return snapshots.into_iter().rev().nth(back).ok_or_else(unknown);
+        }
+        if let Some(exact) = snapshots.iter().position(|snapshot| snapshot.name == spec) {
+            return Ok(snapshots.swap_remove(exact));
+        }
+        snapshots.retain(|snapshot| !spec.is_empty() && snapshot.name.starts_with(spec));
+        match snapshots.len() {
+            0 => Err(unknown()),
+            1 => Ok(snapshots.remove(0)),
+            _ => Err(Error::AmbiguousSnapshot {
+                prefix: spec.to_owned(),
+                names: snapshots.into_iter().take(5).map(|snapshot| snapshot.name).collect(),
+            }),
+        }
+    }
+
+    /// The entry of `/` in a snapshot.
+    pub fn root(&self, snapshot: SnapshotId) -> Result<Entry> {
+        let connection = self.connection()?;
+        let root: Option<FolderId> = rusqlite::OptionalExtension::optional(
+            connection
+                .prepare_cached("SELECT l.root FROM snapshots s JOIN lines l ON l.id = s.line WHERE s.id = ?1")?
+                .query_row([snapshot], |row| row.get(0)),
+        )?;
+        drop(connection);
+        let root = root.ok_or_else(|| Error::NoSuchSnapshot(format!("number {snapshot}")))?;
+        self.folder(snapshot, root)?.ok_or_else(|| Error::Damaged(format!("catalog: snapshot {snapshot} lacks its root")))
+    }
+
+    /// The entry of a folder as it was in a snapshot; `None` if it was not.
+    pub fn folder(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Option<Entry>> {
+        self.one_entry("e.child = ?1 AND e.first <= ?2 AND e.last >= ?2", (folder, snapshot))
+    }
+
+    /// One entry by its number.
+    pub fn entry(&self, id: crate::EntryId) -> Result<Option<Entry>> {
+        self.one_entry("e.id = ?1", (id,))
+    }
+
+    /// The entries of one hard-link group in a snapshot: they are as many as `st_nlink` says.
+    pub fn links(&self, snapshot: SnapshotId, link: i64) -> Result<Vec<Entry>> {
+        self.entries("e.link = ?1 AND e.first <= ?2 AND e.last >= ?2 ORDER BY e.id", (link, snapshot))
+    }
+
+    /// The entries of a folder in a snapshot; kept in a cache of bounded size.
+    pub fn list(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Arc<Listing>> {
+        if let Some(listing) = self.caches.listing(snapshot, folder) {
+            return Ok(listing);
+        }
+        // Rows that ended before the snapshot, or rows that began after it, must be passed over.
+        // Each index avoids one kind; near the newest snapshot the first are many and the second few.
+        let index = match self.is_in_newer_half(snapshot)? {
+            true => "entries_last",
+            false => "entries_first",
+        };
+        let from = ENTRY.replacen("FROM entries e", &format!("FROM entries e INDEXED BY {index}"), 1);
+        let mut listing = self.entries_from(&from, "e.folder = ?1 AND e.first <= ?2 AND e.last >= ?2", (folder, snapshot))?;
+        listing.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let listing = Arc::new(listing);
+        self.caches.keep_listing(snapshot, folder, &listing);
+        Ok(listing)
+    }
+
+    /// Walks an absolute path; `""` and `/` are the root.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPath`] if the snapshot does not have it.
+    pub fn lookup(&self, snapshot: &Snapshot, path: &[u8]) -> Result<Entry> {
+        let mut entry = self.root(snapshot.id)?;
+        for name in path.split(|&byte| byte == b'/').filter(|name| !name.is_empty() && *name != b".") {
+            let found = match entry.child {
+                Some(folder) => find_name(&*self.list(snapshot.id, folder)?, name).cloned(),
+                None => None,
+            };
+            entry = found.ok_or_else(|| Error::NoSuchPath {
+                path: String::from_utf8_lossy(path).into_owned(),
+                snapshot: snapshot.name.clone(),
+            })?;
+        }
+        Ok(entry)
+    }
+
+    fn is_in_newer_half(&self, snapshot: SnapshotId) -> Result<bool> {
+        let connection = self.connection()?;
+        let line = "SELECT line FROM snapshots WHERE id = ?1";
+        let mut statement = connection.prepare_cached(&format!(
+            "SELECT (SELECT count(*) FROM snapshots WHERE line = ({line}) AND id > ?1)
+                 <= (SELECT count(*) FROM snapshots WHERE line = ({line}) AND id < ?1)"
+        ))?;
+        Ok(statement.query_row([snapshot], |row| row.get(0))?)
+    }
+
+    fn one_entry(&self, condition: &str, parameters: impl rusqlite::Params) -> Result<Option<Entry>> {
+        Ok(self.entries(condition, parameters)?.into_iter().next())
+    }
+
+    pub(crate) fn entries(&self, condition: &str, parameters: impl rusqlite::Params) -> Result<Vec<Entry>> {
+        self.entries_from(ENTRY, condition, parameters)
+    }
+
+    fn entries_from(&self, from: &str, condition: &str, parameters: impl rusqlite::Params) -> Result<Vec<Entry>> {
+        let connection = self.connection()?;
+        let mut statement = connection.prepare_cached(&format!("SELECT {from} WHERE {condition}"))?;
+        let mut rows = statement.query(parameters)?;
+        let mut entries = Vec::new();
+        while let Some(row) = rows.next()? {
+            entries.push(Entry::read(row)?);
+        }
+        Ok(entries)
+    }
+}
+
+impl Entry {
+    /// Whether the newest snapshot of its line has it.
+    pub fn is_alive(&self) -> bool {
+        self.last.0 == ALIVE
+    }
+}

@@ -1,0 +1,251 @@
+//! Writing stored files: packs, segments, deltas.
+//!
+//! A file is written once. The order that makes it safe:
+//!
+//! 1. a row in `files` that names its push (a crash leaves a row and perhaps a file: swept by the row),
+//! 2. the file is created, written, fsynced,
+//! 3. its folder is fsynced,
+//! 4. the commit that takes the push's name off the row.
+//!
+//! Nothing that a snapshot reaches names a file before step 4.
+
+mod sink;
+
+pub(crate) use sink::StreamSink;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::catalog::{FrameRow, IdAllocator, Run, stored_check};
+use crate::error::IoContext;
+use crate::frame::{Encoding, Frame};
+use crate::layout::{FileKind, PACK, stored_file};
+use crate::tree_hash::Value;
+use crate::{FileId, PushId, Repository, Result, RunId};
+
+/// Says how much may be written. It is asked before every write.
+pub trait Budget: Send {
+    /// Takes `bytes` off the budget, or refuses with [`Error::OverBudget`](crate::Error::OverBudget).
+    fn reserve(&mut self, bytes: u64) -> Result<()>;
+}
+
+/// No limit.
+pub struct Unlimited;
+
+impl Budget for Unlimited {
+    fn reserve(&mut self, _bytes: u64) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A fixed number of bytes for one push.
+pub struct Limit {
+    /// Bytes allowed.
+    pub limit: u64,
+    /// Bytes used so far.
+    pub used: u64,
+}
+
+impl Budget for Limit {
+    fn reserve(&mut self, bytes: u64) -> Result<()> {
+        if self.used + bytes > self.limit {
+            return Err(crate::Error::OverBudget { used: self.used, limit: self.limit, needed: bytes });
+        }
+        self.used += bytes;
+        Ok(())
+    }
+}
+
+/// Files registered in one transaction.
+const RESERVE: usize = 16;
+
+/// A pack that is being filled.
+struct OpenPack {
+    id: FileId,
+    file: File,
+    path: PathBuf,
+    offset: u64,
+}
+
+/// Writes the stored files of one push, or of one step of maintenance.
+pub(crate) struct Writer {
+    pub repository: Arc<Repository>,
+    pub push: PushId,
+    pub ids: IdAllocator,
+    budget: Box<dyn Budget>,
+    pack: Option<OpenPack>,
+    reserved: [VecDeque<FileId>; 3],
+    folders: BTreeSet<PathBuf>,
+    /// (file, bytes) of what is complete and fsynced, to be told to the catalog.
+    sealed: Vec<(FileId, u64)>,
+    /// Bytes written so far.
+    pub written: u64,
+}
+
+impl Writer {
+    pub fn new(repository: Arc<Repository>, push: PushId, budget: Box<dyn Budget>) -> Self {
+        Writer {
+            repository,
+            push,
+            ids: IdAllocator::default(),
+            budget,
+            pack: None,
+            reserved: Default::default(),
+            folders: BTreeSet::new(),
+            sealed: Vec::new(),
+            written: 0,
+        }
+    }
+
+    /// Appends a run to the current pack.
+    pub fn append_to_pack(&mut self, frames: &[(Vec<u8>, FrameRow)], encoding: Encoding, position: Option<u64>) -> Result<Run> {
+        let bytes: Vec<u8> = frames.iter().flat_map(|(stored, _)| stored.iter().copied()).collect();
+        self.budget.reserve(bytes.len() as u64)?;
+        let mut pack = match self.pack.take() {
+            Some(pack) => pack,
+            None => self.new_pack()?,
+        };
+        pack.file.write_all_at(&bytes, pack.offset).at(&pack.path)?;
+        let rows = frames.iter().map(|(_, row)| *row).collect();
+        let id = self.next_run()?;
+        let run = Run::new(id, pack.id, FileKind::Pack, pack.offset, encoding, position, rows);
+        pack.offset += bytes.len() as u64;
+        self.written += bytes.len() as u64;
+        let full = pack.offset >= PACK;
+        self.pack = Some(pack);
+        if full {
+            self.seal_pack()?;
+        }
+        Ok(run)
+    }
+
+    /// Writes one file that is a run of its own.
+    pub fn write_head(&mut self, frames: &[(Vec<u8>, FrameRow)], encoding: Encoding, position: u64) -> Result<Run> {
+        let bytes: Vec<u8> = frames.iter().flat_map(|(stored, _)| stored.iter().copied()).collect();
+        self.budget.reserve(bytes.len() as u64)?;
+        let (id, file, path) = self.create(FileKind::Head)?;
+        file.write_all_at(&bytes, 0).at(&path)?;
+        self.seal(id, &file, &path, bytes.len() as u64)?;
+        self.written += bytes.len() as u64;
+        let rows = frames.iter().map(|(_, row)| *row).collect();
+        Ok(Run::new(self.next_run()?, id, FileKind::Head, 0, encoding, Some(position), rows))
+    }
+
+    /// Creates a registered file of a kind.
+    pub(super) fn create(&mut self, kind: FileKind) -> Result<(FileId, File, PathBuf)> {
+        let id = match self.reserved[kind as usize].pop_front() {
+            Some(id) => id,
+            None => self.register(kind)?,
+        };
+        let path = stored_file(self.repository.path(), kind, id);
+        let folder = path.parent().expect("a stored file lies in a folder");
+        match std::fs::create_dir(folder) {
+            Ok(()) => drop(self.folders.insert(folder.parent().expect("two levels").to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).at(folder),
+        }
+        self.folders.insert(folder.to_owned());
+        let file = File::create_new(&path).at(&path)?;
+        Ok((id, file, path))
+    }
+
+    pub(super) fn reserve_bytes(&mut self, bytes: u64) -> Result<()> {
+        self.budget.reserve(bytes)?;
+        self.written += bytes;
+        Ok(())
+    }
+
+    /// Fsyncs a complete file.
+    pub(super) fn seal(&mut self, id: FileId, file: &File, path: &std::path::Path, bytes: u64) -> Result<()> {
+        file.sync_all().at(path)?;
+        self.sealed.push((id, bytes));
+        Ok(())
+    }
+
+    pub fn next_run(&mut self) -> Result<RunId> {
+        let connection = self.repository.connection()?;
+        Ok(RunId(self.ids.next(&connection, "runs")?))
+    }
+
+    /// Closes the current pack.
+    pub fn seal_pack(&mut self) -> Result<()> {
+        if let Some(pack) = self.pack.take() {
+            self.seal(pack.id, &pack.file, &pack.path, pack.offset)?;
+        }
+        Ok(())
+    }
+
+    /// Makes everything written so far durable: files, then folders.
+    pub fn sync(&mut self) -> Result<()> {
+        self.seal_pack()?;
+        for folder in std::mem::take(&mut self.folders) {
+            File::open(&folder).and_then(|folder| folder.sync_all()).at(&folder)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the catalog the sizes of what is sealed; inside the caller's transaction.
+    pub fn record_sealed(&mut self, connection: &rusqlite::Connection) -> Result<()> {
+        let mut statement = connection.prepare_cached("UPDATE files SET bytes = ?2 WHERE id = ?1")?;
+        for (id, bytes) in &self.sealed {
+            statement.execute((id, *bytes as i64))?;
+        }
+        self.sealed.clear();
+        Ok(())
+    }
+
+    /// Takes the push's name off its files, which makes them part of the repository, and drops
+    /// the registrations that were not used; inside the transaction of a commit, after
+    /// [`sync`](Self::sync).
+    pub fn commit_files(&mut self, connection: &rusqlite::Connection) -> Result<()> {
+        self.record_sealed(connection)?;
+        let mut delete = connection.prepare_cached("DELETE FROM files WHERE id = ?1")?;
+        for id in self.reserved.iter_mut().flat_map(|ids| ids.drain(..)) {
+            delete.execute([id])?;
+        }
+        connection.prepare_cached("UPDATE files SET push = NULL WHERE push = ?1")?.execute([self.push])?;
+        Ok(())
+    }
+
+    fn new_pack(&mut self) -> Result<OpenPack> {
+        let (id, file, path) = self.create(FileKind::Pack)?;
+        Ok(OpenPack { id, file, path, offset: 0 })
+    }
+
+    /// Registers some files of a kind, so that not each costs a transaction; gives the first.
+    fn register(&mut self, kind: FileKind) -> Result<FileId> {
+        let mut connection = self.repository.connection()?;
+        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let count = if kind == FileKind::Head { RESERVE } else { 1 };
+        for _ in 0..count {
+            let id = FileId(self.ids.next(&transaction, "files")?);
+            transaction
+                .prepare_cached("INSERT INTO files (id, kind, bytes, push, dead) VALUES (?1, ?2, 0, ?3, 0)")?
+                .execute((id, kind as i64, self.push))?;
+            self.reserved[kind as usize].push_back(id);
+        }
+        transaction.commit()?;
+        Ok(self.reserved[kind as usize].pop_front().expect("just registered"))
+    }
+}
+
+/// The row of a frame with these stored bytes.
+pub(crate) fn frame_row(stored: &[u8], length: u32, value: Value) -> FrameRow {
+    FrameRow { stored: stored.len() as u32, length, check: stored_check(stored), value }
+}
+
+/// Frames made one by one as they are stored together: all raw, or all zstd.
+pub(crate) fn unify(frames: Vec<(Frame, Value)>) -> (Encoding, Vec<(Vec<u8>, FrameRow)>) {
+    let raw = frames.iter().all(|(frame, _)| frame.encoding == Encoding::Raw);
+    let encoding = if raw { Encoding::Raw } else { Encoding::Zstd };
+    let stored = frames.into_iter().map(|(frame, value)| {
+        let length = frame.length;
+        let bytes = if raw { frame.bytes } else { frame.into_zstd() };
+        let row = frame_row(&bytes, length, value);
+        (bytes, row)
+    });
+    (encoding, stored.collect())
+}
