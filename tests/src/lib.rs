@@ -1,1 +1,89 @@
-//! End-to-end tests.
+//! What the end-to-end tests share.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use yore_agent::filter::Filter;
+use yore_agent::restore::{RestoreOptions, restore};
+use yore_agent::snapshot::{Outcome, SnapshotRequest, snapshot};
+use yore_store::{Compression, Repository, Snapshot, Unlimited};
+
+/// A repository in a temporary folder, with a source folder beside it.
+pub struct Stage {
+    /// Holds everything; removed at the end.
+    pub folder: tempfile::TempDir,
+    /// The repository.
+    pub repository: Arc<Repository>,
+}
+
+impl Stage {
+    /// An empty repository and an empty source.
+    pub fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("yore-").tempdir().expect("a temporary folder");
+        std::fs::create_dir(folder.path().join("source")).expect("a source");
+        let repository = Repository::init(&folder.path().join("repository"), Compression::Zstd(3)).expect("a repository");
+        Stage { folder, repository: Arc::new(repository) }
+    }
+
+    /// The source folder.
+    pub fn source(&self) -> PathBuf {
+        self.folder.path().join("source")
+    }
+
+    /// What to ask for to snapshot these paths.
+    pub fn request(&self, paths: &[&Path]) -> SnapshotRequest {
+        SnapshotRequest {
+            paths: paths.iter().map(|path| path.to_path_buf()).collect(),
+            filter: Filter::default(),
+            exclude_caches: false,
+            one_file_system: false,
+            tags: vec![],
+            host: "host".into(),
+            dry_run: false,
+            cache_dir: self.folder.path().join("cache"),
+            budget: Box::new(Unlimited),
+        }
+    }
+
+    /// Snapshots the source.
+    pub fn snapshot(&self) -> Outcome {
+        snapshot(&self.repository, self.request(&[&self.source()]), &()).expect("a snapshot")
+    }
+
+    /// Restores the source as it was in a snapshot; gives where it is now.
+    pub fn restored(&self, of: &Snapshot, name: &str) -> PathBuf {
+        let target = self.folder.path().join(name);
+        std::fs::create_dir_all(&target).expect("a target");
+        let source = self.source();
+        let path = std::os::unix::ffi::OsStrExt::as_bytes(source.as_os_str());
+        let report = restore(&self.repository, of, path, &target, &RestoreOptions::default(), &()).expect("a restore");
+        assert_eq!(report.errors, vec![], "restoring {}", of.name);
+        target.join(source.strip_prefix("/").expect("it is absolute"))
+    }
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Runs a command; panics with what it printed if it fails.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; contrib/test installs what is missing"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What rsync finds different between two trees, in everything that it can compare.
+pub fn differences(a: &Path, b: &Path) -> String {
+    let slash = |path: &Path| format!("{}/", path.display());
+    run(Command::new("rsync").args(["-aHAXn", "--checksum", "--modify-window=-1", "--itemize-changes", "--delete"]).args([slash(a), slash(b)]))
+}

@@ -1,1 +1,34 @@
-//! yore-agent
+//! The agent's library: what reads a source tree and what puts one back.
+//!
+//! ```text
+//! roots    what the caller named, made absolute, sorted, none inside another
+//! walk     roots -> folders and items, depth first, by descriptors
+//! filter   gitignore patterns over absolute paths: excludes, includes
+//! metadata one walked thing -> the store's Meta
+//! restore  a snapshot's subtree -> files below a folder
+//! snapshot a walk, told to a repository as a push
+//! ```
+//!
+//! Both directions go from folder to folder by descriptor ([`folder`]): no path
+//! is ever handed to the kernel whole, so that depth has no limit and nothing
+//! that another process renames or links in between can lead us elsewhere.
+
+mod block;
+mod destination;
+mod files;
+mod folder;
+mod large;
+mod pipeline;
+mod push;
+mod sender;
+mod state;
+mod xattrs;
+
+pub mod filter;
+pub mod metadata;
+pub mod restore;
+pub mod roots;
+pub mod snapshot;
+pub mod walk;
+
+pub use folder::{open_file, raise_file_limit};

@@ -1,1 +1,49 @@
-//! yore-mount
+//! Every snapshot of a repository as a read-only folder: `ls`, `grep`, `cp` and
+//! a file manager are the restore tools.
+//!
+//! ```text
+//! MOUNTPOINT/                        node 1, alive: snapshots come and go
+//! ├── 2026-03-01T02:00:00/           the folder "/" of that snapshot
+//! │   └── home/ann/report.odt        as it was, cached by the kernel for ever
+//! ├── 2026-03-02T02:00:00/
+//! └── latest -> 2026-03-02T02:00:00  a new node whenever it points elsewhere
+//! ```
+//!
+//! Always true here:
+//! - Nothing is ever written: every modifying call is refused with EROFS.
+//! - A node id is computed from the catalog's row ids (`node`); there is no table
+//!   of nodes, so memory does not grow with what has been looked at.
+//! - Snapshots never change, so the kernel may keep what it was told of them for
+//!   a year. Only the root lives: `live` watches it and takes back what changed.
+//! - The arrows run one way: `session` mounts, `filesystem` turns fuser's calls
+//!   into questions, `tree` answers them from the store and has never heard of a reply.
+
+mod attr;
+mod cookie;
+mod error;
+mod fault;
+mod filesystem;
+mod handle;
+mod live;
+mod mountinfo;
+mod node;
+mod passthrough;
+mod readonly;
+mod seek;
+mod session;
+mod tree;
+
+pub use error::MountError;
+pub use session::{Mounted, Options, detach, mount, unmount};
+
+/// Locks a mutex whatever became of the thread that held it last. A panic in a
+/// handler costs one request (it is answered EIO); what our mutexes guard is
+/// whole between any two statements, so it must not cost all later ones too.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// One line to stderr, which is the journal where the mount is a service.
+fn complain(message: std::fmt::Arguments<'_>) {
+    eprintln!("yore mount: {message}");
+}

@@ -24,10 +24,14 @@ impl ReadAt for [u8] {
     }
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        let found = usize::try_from(offset).ok().and_then(|offset| self.get(offset..)?.get(..buf.len()));
+        let found = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| self.get(offset..)?.get(..buf.len()));
         let found = found.ok_or_else(|| {
             let (wanted, size) = (buf.len(), self.len());
-            Error::Damaged(format!("{wanted} bytes at {offset} wanted of a content of {size} bytes"))
+            Error::Damaged(format!(
+                "{wanted} bytes at {offset} wanted of a content of {size} bytes"
+            ))
         })?;
         buf.copy_from_slice(found);
         Ok(())
@@ -64,7 +68,12 @@ pub(super) struct Comparer<'a> {
 
 impl<'a> Comparer<'a> {
     pub(super) fn new(old: &'a dyn ReadAt, new: &'a dyn ReadAt) -> Self {
-        Self { old, new, old_block: Vec::new(), new_block: Vec::new() }
+        Self {
+            old,
+            new,
+            old_block: Vec::new(),
+            new_block: Vec::new(),
+        }
     }
 
     /// How many of the next `limit` bytes are equal before the first that is not.
@@ -102,7 +111,11 @@ impl<'a> Comparer<'a> {
     /// The runs of at least `min` equal bytes in the next `len` bytes: (bytes from the start,
     /// bytes), in order.
     pub(super) fn equal_runs(&mut self, old: u64, new: u64, len: u64, min: u64) -> Result<Vec<(u64, u64)>> {
-        let mut runs = Runs { found: Vec::new(), min, current: 0 };
+        let mut runs = Runs {
+            found: Vec::new(),
+            min,
+            current: 0,
+        };
         for done in (0..len).step_by(BLOCK as usize) {
             let (a, b) = self.blocks(old + done, new + done, BLOCK.min(len - done))?;
             runs.compare(done, a, b);
@@ -154,7 +167,12 @@ impl Runs {
 fn prefix(a: &[u8], b: &[u8]) -> usize {
     /// Slices of this length are compared with vector instructions.
     const STEP: usize = 64;
-    let whole = a.chunks_exact(STEP).zip(b.chunks_exact(STEP)).take_while(|(a, b)| a == b).count() * STEP;
+    let whole = a
+        .chunks_exact(STEP)
+        .zip(b.chunks_exact(STEP))
+        .take_while(|(a, b)| a == b)
+        .count()
+        * STEP;
     whole + a[whole..].iter().zip(&b[whole..]).take_while(|(a, b)| a == b).count()
 }
 
@@ -169,7 +187,10 @@ mod tests {
         let comparer = |new: &Vec<u8>, from: u64| {
             let mut comparer = Comparer::new(&old, new);
             let limit = old.len() as u64 - from;
-            (comparer.common_prefix(from, from, limit).unwrap(), comparer.common_suffix(300_000, 300_000, limit).unwrap())
+            (
+                comparer.common_prefix(from, from, limit).unwrap(),
+                comparer.common_suffix(300_000, 300_000, limit).unwrap(),
+            )
         };
         assert_eq!(comparer(&old, 5), (299_995, 299_995));
         for at in [10, 4095, 4096, 70_000, 299_999] {
@@ -195,7 +216,10 @@ mod tests {
         let mut buf = [0; 4];
         assert!(b"12345"[..].read_exact_at(1, &mut buf).is_ok());
         for offset in [2, 6, u64::MAX] {
-            assert!(matches!(b"12345"[..].read_exact_at(offset, &mut buf), Err(Error::Damaged(_))));
+            assert!(matches!(
+                b"12345"[..].read_exact_at(offset, &mut buf),
+                Err(Error::Damaged(_))
+            ));
         }
     }
 }

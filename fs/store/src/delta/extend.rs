@@ -29,21 +29,38 @@ const MIN_RUN: u64 = 32;
 /// of `new`, and with the errors of the two readers.
 pub fn extend(pieces: Vec<Piece>, old: &dyn ReadAt, new: &dyn ReadAt) -> Result<Vec<Piece>> {
     let pieces = checked(&pieces, old.size(), new.size())?;
-    let mut extension =
-        Extension { comparer: Comparer::new(old, new), new_size: new.size(), pieces: Pieces::default() };
+    let mut extension = Extension {
+        comparer: Comparer::new(old, new),
+        new_size: new.size(),
+        pieces: Pieces::default(),
+    };
     let mut before = Neighbour { new: 0, copies: false };
     for (i, piece) in pieces.iter().enumerate() {
         match *piece {
             Piece::Copy { from, len } => {
                 extension.pieces.copy(from, len);
-                before = Neighbour { new: from + len, copies: true };
+                before = Neighbour {
+                    new: from + len,
+                    copies: true,
+                };
             }
             Piece::Literal { from, len } => {
                 let after = match pieces.get(i + 1) {
-                    Some(&Piece::Copy { from, .. }) => Neighbour { new: from, copies: true },
-                    _ => Neighbour { new: new.size(), copies: false },
+                    Some(&Piece::Copy { from, .. }) => Neighbour {
+                        new: from,
+                        copies: true,
+                    },
+                    _ => Neighbour {
+                        new: new.size(),
+                        copies: false,
+                    },
                 };
-                extension.literal(Gap { start: from, end: from + len, before, after })?;
+                extension.literal(Gap {
+                    start: from,
+                    end: from + len,
+                    before,
+                    after,
+                })?;
             }
         }
     }
@@ -54,19 +71,20 @@ pub fn extend(pieces: Vec<Piece>, old: &dyn ReadAt, new: &dyn ReadAt) -> Result<
 fn checked(pieces: &[Piece], old_size: u64, new_size: u64) -> Result<Vec<Piece>> {
     let mut merged = Pieces::default();
     for piece in pieces {
+        let fits = piece.len() <= old_size - merged.end();
         match *piece {
-            Piece::Copy { from, len } if from.checked_add(len).is_some_and(|end| end <= new_size) => {
+            Piece::Copy { from, len } if fits && from.checked_add(len).is_some_and(|end| end <= new_size) => {
                 merged.copy(from, len);
             }
-            Piece::Literal { from, len } if from == merged.end() => merged.literal(len),
+            Piece::Literal { from, len } if fits && from == merged.end() => merged.literal(len),
             _ => return Err(Error::Damaged(format!("a delta has {piece:?} out of its place"))),
-        }
-        if merged.end() > old_size {
-            break;
         }
     }
     if merged.end() != old_size {
-        return Err(Error::Damaged(format!("a delta makes {} bytes of {old_size}", merged.end())));
+        return Err(Error::Damaged(format!(
+            "a delta makes {} bytes of {old_size}",
+            merged.end()
+        )));
     }
     Ok(merged.into_vec())
 }
@@ -119,7 +137,12 @@ struct Extension<'a> {
 impl Extension<'_> {
     /// Gives the bytes of a gap: grown copies at its sides, equal runs and literals between.
     fn literal(&mut self, gap: Gap) -> Result<()> {
-        let Gap { start, end, before, after } = gap;
+        let Gap {
+            start,
+            end,
+            before,
+            after,
+        } = gap;
         let limit = (end - start).min(self.new_size - before.new);
         let head = self.comparer.common_prefix(start, before.new, limit)?;
         let head = if head < before.least() { 0 } else { head };
@@ -166,12 +189,18 @@ mod tests {
     use proptest::prelude::*;
 
     /// Inverts and extends, checks the outcome against `old`, and returns the literal bytes left.
-    fn literals_left(old: &Vec<u8>, new: &Vec<u8>, matches: &[Match]) -> u64 {
-        let pieces = extend(invert(matches, old.len() as u64), old, new).unwrap();
+    fn literals_left(old: &[u8], new: &[u8], matches: &[Match]) -> u64 {
+        let pieces = extend(invert(matches, old.len() as u64), &old, &new).unwrap();
         let mut stream = Vec::new();
-        write(&pieces, old, ContentId(1), &mut stream).unwrap();
-        assert!(rdiff_patch(new, &stream) == *old);
-        let literal = |piece: &Piece| if let Piece::Literal { len, .. } = piece { *len } else { 0 };
+        write(&pieces, &old, ContentId(1), &mut stream).unwrap();
+        assert!(rdiff_patch(new, &stream) == old);
+        let literal = |piece: &Piece| {
+            if let Piece::Literal { len, .. } = piece {
+                *len
+            } else {
+                0
+            }
+        };
         pieces.iter().map(literal).sum()
     }
 
@@ -183,7 +212,11 @@ mod tests {
         let changed = [140_000, 140_100, 180_000, 250_000];
         changed.iter().for_each(|&at| new[at] ^= 0x55);
         let block = 128 << 10;
-        let matches = [0, 2, 3].map(|i| Match { new: i * block, old: i * block, len: block });
+        let matches = [0, 2, 3].map(|i| Match {
+            new: i * block,
+            old: i * block,
+            len: block,
+        });
         assert_eq!(literals_left(&old, &new, &matches), 4);
         assert_eq!(literals_left(&old, &new, &matches[1..]), 4);
         assert_eq!(literals_left(&old, &new, &matches[..1]), 4);
@@ -194,16 +227,49 @@ mod tests {
     fn copies_grow_up_to_an_insertion() {
         let old = Random::new(2).bytes(100_000);
         let new = [&old[..50_000], b"inserted", &old[50_000..]].concat();
-        let matches = [Match { new: 0, old: 0, len: 30_000 }, Match { new: 70_008, old: 70_000, len: 10_000 }];
+        let matches = [
+            Match {
+                new: 0,
+                old: 0,
+                len: 30_000,
+            },
+            Match {
+                new: 70_008,
+                old: 70_000,
+                len: 10_000,
+            },
+        ];
         assert_eq!(literals_left(&old, &new, &matches), 0);
-        assert_eq!(literals_left(&new, &old, &matches.map(|m| Match { new: m.old, old: m.new, ..m })), 8);
+        assert_eq!(
+            literals_left(
+                &new,
+                &old,
+                &matches.map(|m| Match {
+                    new: m.old,
+                    old: m.new,
+                    ..m
+                })
+            ),
+            8
+        );
     }
 
     #[test]
     fn a_displacement_that_leaves_the_new_content_is_clipped() {
         let old = Random::new(3).bytes(10_000);
         let new = old[4_000..6_000].to_vec();
-        assert_eq!(literals_left(&old, &new, &[Match { new: 900, old: 4_900, len: 100 }]), 8_000);
+        assert_eq!(
+            literals_left(
+                &old,
+                &new,
+                &[Match {
+                    new: 900,
+                    old: 4_900,
+                    len: 100
+                }]
+            ),
+            8_000
+        );
     }
 
     #[test]
@@ -211,8 +277,8 @@ mod tests {
         let old = Random::new(4).bytes(5_000);
         let new = [&old[..2_000], &Random::new(5).bytes(777)[..], &old[2_100..]].concat();
         assert_eq!(literals_left(&old, &new, &[]), 100);
-        assert_eq!(literals_left(&old, &Vec::new(), &[]), 5_000);
-        assert_eq!(literals_left(&Vec::new(), &old, &[]), 0);
+        assert_eq!(literals_left(&old, &[], &[]), 5_000);
+        assert_eq!(literals_left(&[], &old, &[]), 0);
     }
 
     #[test]
@@ -224,12 +290,18 @@ mod tests {
             vec![literal(0, 11)],
             vec![literal(1, 9)],
             vec![Piece::Copy { from: 1, len: 10 }],
-            vec![Piece::Copy { from: u64::MAX, len: 10 }],
+            vec![Piece::Copy {
+                from: u64::MAX,
+                len: 10,
+            }],
         ];
         for pieces in bad {
             assert!(matches!(extend(pieces, &old, &new), Err(Error::Damaged(_))));
         }
-        assert_eq!(extend(vec![literal(0, 4), literal(4, 6)], &old, &new).unwrap(), [literal(0, 10)]);
+        assert_eq!(
+            extend(vec![literal(0, 4), literal(4, 6)], &old, &new).unwrap(),
+            [literal(0, 10)]
+        );
     }
 
     proptest! {

@@ -46,7 +46,12 @@ pub struct StreamWriter<W: Write> {
 impl<W: Write> StreamWriter<W> {
     /// Begins a stream: writes the magic.
     pub fn new(out: W) -> io::Result<Self> {
-        let mut writer = Self { out, position: 0, in_command: 0, announced: 0 };
+        let mut writer = Self {
+            out,
+            position: 0,
+            in_command: 0,
+            announced: 0,
+        };
         writer.put(&MAGIC)?;
         Ok(writer)
     }
@@ -224,7 +229,11 @@ impl<'a> Input<'a> {
     }
 
     fn damaged(&self, what: &str) -> Error {
-        Error::Damaged(format!("a delta stream {what} (at byte {} of {})", self.at, self.stream.len()))
+        Error::Damaged(format!(
+            "a delta stream {what} (at byte {} of {})",
+            self.at,
+            self.stream.len()
+        ))
     }
 }
 
@@ -253,7 +262,13 @@ mod tests {
             expected.push(1 << (61 - bits), Source::Base(1 << bits));
             let len = 1u64 << bits.min(20);
             writer.begin_literal(len).unwrap();
-            expected.push(len, Source::Literal { content: CONTENT, at: writer.position() });
+            expected.push(
+                len,
+                Source::Literal {
+                    content: CONTENT,
+                    at: writer.position(),
+                },
+            );
             writer.literal_bytes(&vec![9; len as usize]).unwrap();
         }
         let position = writer.position();
@@ -267,9 +282,16 @@ mod tests {
         let bytes: Vec<u8> = (0..2 * MAX_LITERAL + 70).map(|i| (i % 251) as u8).collect();
         let mut writer = StreamWriter::new(Vec::new()).unwrap();
         writer.begin_literal(bytes.len() as u64).unwrap();
-        bytes.chunks(7_000_001).for_each(|chunk| writer.literal_bytes(chunk).unwrap());
+        bytes
+            .chunks(7_000_001)
+            .for_each(|chunk| writer.literal_bytes(chunk).unwrap());
         let stream = writer.finish().unwrap();
-        let lengths: Vec<u64> = parse(&stream, CONTENT).unwrap().extents().iter().map(|e| e.len).collect();
+        let lengths: Vec<u64> = parse(&stream, CONTENT)
+            .unwrap()
+            .extents()
+            .iter()
+            .map(|e| e.len)
+            .collect();
         assert_eq!(lengths, [MAX_LITERAL, MAX_LITERAL, 70]);
         assert!(rdiff_patch(b"", &stream) == bytes);
     }
@@ -287,15 +309,15 @@ mod tests {
     #[test]
     fn damaged_streams_are_refused() {
         let bodies: [&[u8]; 10] = [
-            b"",                                                     // no END
-            &[0x00, 0x00],                                           // bytes after END
-            &[0x55, 0x00],                                           // reserved
-            &[0xff],                                                 // reserved
-            &[0x02, b'a'],                                           // literal cut short
-            &[0x41, 0x00, 0x00],                                     // empty literal
-            &[0x45, 0x00, 0x00, 0x00],                               // empty copy
-            &[0x44, 0x80, 0, 0, 0, 0, 0, 0, 0, b'a', 0x00],          // literal of 2^63
-            &[0x48, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 0x00],             // copy of 2^63
+            b"",                                                           // no END
+            &[0x00, 0x00],                                                 // bytes after END
+            &[0x55, 0x00],                                                 // reserved
+            &[0xff],                                                       // reserved
+            &[0x02, b'a'],                                                 // literal cut short
+            &[0x41, 0x00, 0x00],                                           // empty literal
+            &[0x45, 0x00, 0x00, 0x00],                                     // empty copy
+            &[0x44, 0x80, 0, 0, 0, 0, 0, 0, 0, b'a', 0x00],                // literal of 2^63
+            &[0x48, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 0x00],                   // copy of 2^63
             &[0x51, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0], // offset + length overflow
         ];
         for body in bodies {

@@ -70,7 +70,10 @@ pub(super) struct Pieces {
 impl Pieces {
     pub(super) fn copy(&mut self, from: u64, len: u64) {
         match self.pieces.last_mut() {
-            Some(Piece::Copy { from: last, len: last_len }) if *last + *last_len == from => *last_len += len,
+            Some(Piece::Copy {
+                from: last,
+                len: last_len,
+            }) if *last + *last_len == from => *last_len += len,
             _ if len > 0 => self.pieces.push(Piece::Copy { from, len }),
             _ => {}
         }
@@ -98,7 +101,11 @@ impl Pieces {
 /// The pieces that make an old content of `old_size` bytes: they cover it exactly and in order.
 /// Matches may come in any order and overlap; what lies outside the old content is ignored.
 pub fn invert(matches: &[Match], old_size: u64) -> Vec<Piece> {
-    let mut sorted: Vec<Match> = matches.iter().copied().filter(|m| m.new.checked_add(m.len).is_some()).collect();
+    let mut sorted: Vec<Match> = matches
+        .iter()
+        .copied()
+        .filter(|m| m.new.checked_add(m.len).is_some())
+        .collect();
     // Of matches that begin together the longest goes first: it makes the others superfluous.
     sorted.sort_unstable_by_key(|m| (m.old, u64::MAX - m.len, m.new));
     let mut pieces = Pieces::default();
@@ -131,7 +138,13 @@ pub fn write(pieces: &[Piece], old: &dyn ReadAt, content: ContentId, out: &mut d
             Piece::Literal { from, len } => {
                 for_chunks(from, len, MAX_LITERAL, |from, len| {
                     stream.begin_literal(len).map_err(out_failed)?;
-                    map.push(len, Source::Literal { content, at: stream.position() });
+                    map.push(
+                        len,
+                        Source::Literal {
+                            content,
+                            at: stream.position(),
+                        },
+                    );
                     copy_literal(&mut stream, old, from, len)
                 })?;
             }
@@ -162,7 +175,10 @@ fn for_chunks(from: u64, len: u64, max: u64, mut each: impl FnMut(u64, u64) -> R
 }
 
 fn out_failed(source: std::io::Error) -> Error {
-    Error::Io { path: PathBuf::from("delta stream"), source }
+    Error::Io {
+        path: PathBuf::from("delta stream"),
+        source,
+    }
 }
 
 #[cfg(test)]
@@ -182,12 +198,35 @@ mod tests {
     #[test]
     fn gaps_become_literals_and_overlaps_are_trimmed() {
         let matches = [
-            Match { new: 100, old: 50, len: 20 },
-            Match { new: 0, old: 10, len: 20 },
-            Match { new: 220, old: 60, len: 20 },
-            Match { new: 300, old: 12, len: 5 },
+            Match {
+                new: 100,
+                old: 50,
+                len: 20,
+            },
+            Match {
+                new: 0,
+                old: 10,
+                len: 20,
+            },
+            Match {
+                new: 220,
+                old: 60,
+                len: 20,
+            },
+            Match {
+                new: 300,
+                old: 12,
+                len: 5,
+            },
         ];
-        let expected = [literal(0, 10), copy(0, 20), literal(30, 20), copy(100, 20), copy(230, 10), literal(80, 20)];
+        let expected = [
+            literal(0, 10),
+            copy(0, 20),
+            literal(30, 20),
+            copy(100, 20),
+            copy(230, 10),
+            literal(80, 20),
+        ];
         assert_eq!(invert(&matches, 100), expected);
         assert_eq!(invert(&[], 5), [literal(0, 5)]);
         assert_eq!(invert(&matches, 0), []);
@@ -195,7 +234,18 @@ mod tests {
 
     #[test]
     fn copies_that_go_on_in_both_are_merged() {
-        let matches = [Match { new: 17, old: 10, len: 10 }, Match { new: 7, old: 0, len: 10 }];
+        let matches = [
+            Match {
+                new: 17,
+                old: 10,
+                len: 10,
+            },
+            Match {
+                new: 7,
+                old: 0,
+                len: 10,
+            },
+        ];
         assert_eq!(invert(&matches, 20), [copy(7, 20)]);
     }
 

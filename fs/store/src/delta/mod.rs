@@ -17,10 +17,11 @@
 //! ```
 //!
 //! Everything here is logic over bytes in memory and readers passed in: no files, no catalog.
-//! Offsets and lengths are in bytes. Only the stream of [`format`](mod@format) and the encoding of
+//! Offsets and lengths are in bytes. Only the stream of [`StreamWriter`] and the encoding of
 //! [`Map`] are formats on disk; signatures live in memory.
 
 mod compare;
+mod encoding;
 mod extend;
 mod format;
 #[cfg(test)]

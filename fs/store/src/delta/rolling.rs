@@ -21,14 +21,18 @@ pub(super) struct Rolling {
 impl Rolling {
     /// For windows of `len` bytes.
     pub(super) fn new(len: u32) -> Self {
-        Self { leaving: M.wrapping_pow(len).wrapping_mul(M) }
+        Self {
+            leaving: M.wrapping_pow(len).wrapping_mul(M),
+        }
     }
 
     /// The hash after the window has moved on by one byte.
     #[inline(always)]
     pub(super) fn roll(self, hash: u64, leaving: u8, entering: u8) -> u64 {
         // The bracket does not wait for the previous step: one multiplication and one addition do.
-        let change = u64::from(entering).wrapping_mul(M).wrapping_sub(u64::from(leaving).wrapping_mul(self.leaving));
+        let change = u64::from(entering)
+            .wrapping_mul(M)
+            .wrapping_sub(u64::from(leaving).wrapping_mul(self.leaving));
         hash.wrapping_mul(M).wrapping_add(change)
     }
 }
@@ -38,10 +42,14 @@ pub(super) fn hash(window: &[u8]) -> u64 {
     let (fours, rest) = window.as_chunks::<4>();
     let hash = fours.iter().fold(0u64, |hash, &[a, b, c, d]| {
         let [a, b, c, d] = [a, b, c, d].map(u64::from);
-        let sum = a.wrapping_mul(M4).wrapping_add(b.wrapping_mul(M3)).wrapping_add(c.wrapping_mul(M2));
+        let sum = a
+            .wrapping_mul(M4)
+            .wrapping_add(b.wrapping_mul(M3))
+            .wrapping_add(c.wrapping_mul(M2));
         hash.wrapping_mul(M4).wrapping_add(sum.wrapping_add(d.wrapping_mul(M)))
     });
-    rest.iter().fold(hash, |hash, &byte| hash.wrapping_add(byte.into()).wrapping_mul(M))
+    rest.iter()
+        .fold(hash, |hash, &byte| hash.wrapping_add(byte.into()).wrapping_mul(M))
 }
 
 #[cfg(test)]

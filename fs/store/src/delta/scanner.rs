@@ -68,7 +68,19 @@ impl<'a, F: FnMut(Op<'_>) -> Result<()>> Scanner<'a, F> {
         let rolling = Rolling::new(signature.block_len());
         let block = signature.block_len() as usize;
         let buffer = Vec::with_capacity(MAX_LITERAL_OP + block + ROOM.max(block));
-        Self { signature, rolling, emit, buffer, start: 0, at: 0, weak: None, copy: None, base: 0, gone: 0, misses: 0 }
+        Self {
+            signature,
+            rolling,
+            emit,
+            buffer,
+            start: 0,
+            at: 0,
+            weak: None,
+            copy: None,
+            base: 0,
+            gone: 0,
+            misses: 0,
+        }
     }
 
     /// The next bytes of the stream. Fails only if `emit` does.
@@ -151,7 +163,9 @@ impl<'a, F: FnMut(Op<'_>) -> Result<()>> Scanner<'a, F> {
             return None;
         }
         let expected = self.base.saturating_add((self.at - self.start) as u64);
-        let found = self.signature.find(rows, &self.buffer[self.at..][..self.block()], expected);
+        let found = self
+            .signature
+            .find(rows, &self.buffer[self.at..][..self.block()], expected);
         self.misses += u64::from(found.is_none());
         found
     }
@@ -234,7 +248,9 @@ mod tests {
     fn signature(base: &[u8], block: u32) -> Signature {
         let mut builder = SignatureBuilder::new(block);
         let offsets = (0..).step_by(block as usize);
-        base.chunks(block as usize).zip(offsets).for_each(|(bytes, at)| builder.add(at, bytes));
+        base.chunks(block as usize)
+            .zip(offsets)
+            .for_each(|(bytes, at)| builder.block(at, bytes));
         builder.finish()
     }
 
@@ -266,9 +282,18 @@ mod tests {
         let new = [b"before", &base[..500_000], b"between", &base[600_000..]].concat();
         let found = scan(&signature(&base, 2048), &new, 1000);
         assert!(restore(&base, &found) == new);
-        let lengths: Vec<usize> = found.iter().map(|f| if let Found::Literal(l) = f { l.len() } else { 0 }).collect();
-        assert!(found.len() == 4 && lengths.iter().sum::<usize>() < 13 + 2 * 2048, "{lengths:?}");
-        assert_eq!(scan(&signature(&base, 2048), &base, usize::MAX), [Found::Copy(0, 1 << 20)]);
+        let lengths: Vec<usize> = found
+            .iter()
+            .map(|f| if let Found::Literal(l) = f { l.len() } else { 0 })
+            .collect();
+        assert!(
+            found.len() == 4 && lengths.iter().sum::<usize>() < 13 + 2 * 2048,
+            "{lengths:?}"
+        );
+        assert_eq!(
+            scan(&signature(&base, 2048), &base, usize::MAX),
+            [Found::Copy(0, 1 << 20)]
+        );
     }
 
     #[test]
@@ -277,7 +302,11 @@ mod tests {
         for base in [&b""[..], &Random::new(3).bytes(100_000)] {
             let found = scan(&signature(base, 2048), &new, 70_000);
             assert!(restore(base, &found) == new);
-            assert!(found.iter().all(|f| matches!(f, Found::Literal(l) if l.len() <= MAX_LITERAL_OP)));
+            assert!(
+                found
+                    .iter()
+                    .all(|f| matches!(f, Found::Literal(l) if l.len() <= MAX_LITERAL_OP))
+            );
             assert!(found.len() <= 9);
         }
         assert_eq!(scan(&signature(&new, 2048), b"", 1), []);
@@ -309,7 +338,7 @@ mod tests {
     /// Blocks with the weak hash of a window, but other bytes: the scan must not hash each window.
     #[test]
     fn misses_run_into_the_budget() {
-        let forged = SignatureBuilder::new(1 << 16).block(0, &vec![0; 1 << 16]).finish().with_forged_strong();
+        let forged = signature(&vec![0; 1 << 16], 1 << 16).with_forged_strong();
         let new = vec![0; 8 << 20];
         assert!(restore(&[], &scan(&forged, &new, 1 << 20)) == new);
     }

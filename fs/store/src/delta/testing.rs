@@ -69,15 +69,11 @@ pub(super) fn rdiff_patch(base: &[u8], mut stream: &[u8]) -> Vec<u8> {
 }
 
 /// The bytes that a map stands for, with the streams that its literals lie in.
-pub(super) fn resolve<'a, S: AsRef<[u8]> + ?Sized + 'a>(
-    map: &Map,
-    base: &[u8],
-    stream: &dyn Fn(ContentId) -> &'a S,
-) -> Vec<u8> {
+pub(super) fn resolve<'a>(map: &Map, base: &[u8], stream: &dyn Fn(ContentId) -> &'a [u8]) -> Vec<u8> {
     let range = |bytes: &[u8], from: u64, len: u64| bytes[from as usize..][..len as usize].to_vec();
     let bytes = map.extents().iter().flat_map(|extent| match extent.source {
         Source::Base(from) => range(base, from, extent.len),
-        Source::Literal { content, at } => range(stream(content).as_ref(), at, extent.len),
+        Source::Literal { content, at } => range(stream(content), at, extent.len),
     });
     bytes.collect()
 }

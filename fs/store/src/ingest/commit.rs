@@ -36,7 +36,7 @@ impl Ingest {
         self.check_base(&transaction)?;
         self.adopt_contents(&transaction)?;
         let totals = self.close_entries(&transaction)?;
-        let (mut deltas, mut freed) = (0, Vec::new());
+        let (mut deltas, mut freed) = (0, std::mem::take(&mut self.unused_runs));
         for conversion in &conversions {
             let runs = conversion.apply(&repository, &transaction)?;
             deltas += u64::from(!runs.is_empty());

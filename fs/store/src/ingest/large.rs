@@ -155,11 +155,14 @@ impl Ingest {
         let id = known.as_ref().map_or(large.id, |known| known.id);
         if known.is_none() {
             self.add_row(NewRow::Content { id, hash, size: large.size, run: None, skip: 0 })?;
-            for (segment, part) in large.parts.into_iter().enumerate() {
-                self.add_row(NewRow::Part { content: id, segment: segment as u64, part })?;
+            for (segment, part) in large.parts.iter().enumerate() {
+                self.add_row(NewRow::Part { content: id, segment: segment as u64, part: part.clone() })?;
             }
         }
         self.recent.insert(hash, id);
+        if known.is_some() {
+            self.unused_runs.extend(large.parts.iter().filter_map(|part| part.run));
+        }
         if let Some(base) = large.base.filter(|base| base.content.id != id) {
             self.matches.insert(base.content.id, (id, large.matches));
         }

@@ -28,7 +28,7 @@ use crate::catalog::{SNAPSHOT, Snapshot, join_roots};
 use crate::delta::Match;
 use crate::lock::Lock;
 use crate::write::{Budget, Writer};
-use crate::{ContentId, Error, FolderId, Hash, LineId, PushId, Repository, Result, SnapshotId, lock};
+use crate::{ContentId, Error, FolderId, Hash, LineId, PushId, Repository, Result, RunId, SnapshotId, lock};
 
 use rows::Rows;
 use tree::Level;
@@ -62,6 +62,8 @@ pub struct Ingest {
     /// What a changed large content shares with the one before it.
     matches: HashMap<ContentId, (ContentId, Vec<Match>)>,
     large: Option<large::LargeContent>,
+    /// Runs of large contents that turned out to be known.
+    unused_runs: Vec<RunId>,
     links: HashMap<u64, i64>,
     /// Folders that were removed; everything in them is closed at the end.
     removed_folders: Vec<FolderId>,
@@ -130,6 +132,7 @@ impl Ingest {
             successions: Vec::new(),
             matches: HashMap::new(),
             large: None,
+            unused_runs: Vec::new(),
             links: HashMap::new(),
             removed_folders: Vec::new(),
             totals: rows::Totals::default(),

@@ -38,15 +38,12 @@ impl<K: Hash + Eq, V: Clone> Weighted<K, V> {
     }
 
     fn put(&mut self, key: K, value: V, weight: usize) {
-        // What would push out everything else is not worth keeping.
-        if weight > self.bound / 2 {
-            return;
-        }
         self.weight += weight;
         if let Some((_, (_, old))) = self.items.push(key, (value, weight)) {
             self.weight -= old;
         }
-        while self.weight > self.bound {
+        // The newest stays, however large: a folder of a million names is asked for piece by piece.
+        while self.weight > self.bound && self.items.len() > 1 {
             let Some((_, (_, old))) = self.items.pop_lru() else { break };
             self.weight -= old;
         }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::sync::{Arc, RwLock};
 
+use crate::catalog::Content;
 use crate::delta::{ReadAt, Source};
 use crate::frame::Encoding;
 use crate::layout::{FileKind, GROUP, SEGMENT};
@@ -192,5 +193,23 @@ impl ReadAt for ContentReader {
             length if length == buf.len() => Ok(()),
             _ => Err(Error::Damaged(format!("content {} ends early", self.id))),
         }
+    }
+}
+
+impl Repository {
+    /// Opens a content by its name.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the repository does not have it.
+    pub fn open_hash(self: &Arc<Self>, hash: &Hash) -> Result<ContentReader> {
+        let found = Content::find(&*self.connection()?, hash, None)?;
+        let content = found.ok_or_else(|| Error::Refused(format!("no content {hash}")))?;
+        self.open_content(content.id)
+    }
+
+    /// The name of a content.
+    pub fn content_hash(&self, id: ContentId) -> Result<Hash> {
+        let found = Content::get(&*self.connection()?, id)?;
+        found.map(|content| content.hash).ok_or_else(|| Error::Damaged(format!("catalog: no content {id}")))
     }
 }

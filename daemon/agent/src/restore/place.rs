@@ -1,0 +1,190 @@
+//! Putting one thing that is not a folder in its place.
+//!
+//! 1. It is made under a temporary name in the same folder: nothing is lost if
+//!    this is cut, a `.yore-…` file stays at worst.
+//! 2. It gets its metadata there.
+//! 3. It is renamed over what was there: one or the other is always whole.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, linkat, mknodat, openat, renameat, symlinkat, unlinkat};
+use rustix::io::Errno;
+use yore_store::{Entry, Kind, Meta};
+
+use super::{Applied, Overwrite, Progress, RestoreOptions, Source, apply_meta, contents, remove::remove};
+use crate::folder::{Chain, How, open_folder};
+use crate::metadata::Stat;
+
+/// What has been done about a thing.
+pub(super) enum Placed {
+    /// It is there.
+    Made { bytes: u64, applied: Applied, deleted: u64 },
+    /// What was there stayed.
+    Skipped,
+}
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// The first restored name of each group of hard links.
+#[derive(Default)]
+pub(super) struct Links(HashMap<i64, Linked>);
+
+struct Linked {
+    /// Folders from the destination down to it.
+    folders: Vec<Vec<u8>>,
+    name: Vec<u8>,
+    /// Device and inode.
+    identity: (u64, u64),
+}
+
+pub(super) struct Placer<'a> {
+    pub source: &'a dyn Source,
+    pub options: &'a RestoreOptions,
+    pub progress: &'a dyn Progress,
+}
+
+impl Placer<'_> {
+    /// Puts `entry` into the chain's current folder.
+    pub fn put(&self, chain: &mut Chain, links: &mut Links, entry: &Entry) -> Outcome<Placed> {
+        let name = entry.name.as_slice();
+        let existing = match Stat::at(chain.top()?, name) {
+            Ok(stat) => Some(stat),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error.into()),
+        };
+        if existing.is_some_and(|stat| self.stays(&stat, &entry.meta)) {
+            return Ok(Placed::Skipped);
+        }
+        let temporary = temporary_name();
+        let made = self.make_and_rename(chain, links, entry, &temporary, existing);
+        if made.is_err() {
+            // The error that counts is the one that we have.
+            let _ = unlinkat(chain.top()?, temporary.as_slice(), AtFlags::empty());
+        }
+        made
+    }
+
+    fn stays(&self, existing: &Stat, meta: &Meta) -> bool {
+        match self.options.overwrite {
+            Overwrite::Always => false,
+            Overwrite::IfNewer => (meta.mtime, meta.mtime_ns) <= (existing.mtime, existing.mtime_ns),
+            Overwrite::Never => true,
+        }
+    }
+
+    fn make_and_rename(
+        &self,
+        chain: &mut Chain,
+        links: &mut Links,
+        entry: &Entry,
+        temporary: &[u8],
+        existing: Option<Stat>,
+    ) -> Outcome<Placed> {
+        let linked = links.link(chain, entry, temporary);
+        let dir = chain.top()?;
+        let (mut bytes, mut applied) = (0, Applied::default());
+        if !linked {
+            bytes = self.make(dir, temporary, entry)?;
+            applied = apply_meta(dir, temporary, &entry.meta)?;
+        }
+        let mut deleted = 0;
+        if existing.is_some_and(|stat| stat.kind() == Some(Kind::Folder)) {
+            self.clear_folder(dir, &entry.name, &mut deleted)?;
+        }
+        renameat(dir, temporary, dir, entry.name.as_slice())?;
+        if linked {
+            // Renaming one name of a thing over another does nothing at all.
+            let _ = unlinkat(dir, temporary, AtFlags::empty());
+        } else if entry.link.is_some() {
+            let stat = Stat::at(dir, &entry.name)?;
+            links.remember(chain, entry, (stat.dev, stat.ino));
+        }
+        Ok(Placed::Made {
+            bytes,
+            applied,
+            deleted,
+        })
+    }
+
+    /// A folder is in the way: an empty one goes; one with things in it goes
+    /// only if removing was asked for.
+    fn clear_folder(&self, dir: BorrowedFd, name: &[u8], deleted: &mut u64) -> Outcome<()> {
+        match unlinkat(dir, name, AtFlags::REMOVEDIR) {
+            Ok(()) => Ok(()),
+            Err(Errno::NOTEMPTY | Errno::EXIST) if self.options.delete => Ok(remove(dir, name, deleted)?),
+            Err(Errno::NOTEMPTY | Errno::EXIST) => Err("a folder with things in it is in its place".into()),
+            Err(error) => Err(io::Error::from(error).into()),
+        }
+    }
+
+    /// Makes a thing without its metadata; returns the bytes written.
+    fn make(&self, dir: BorrowedFd, name: &[u8], entry: &Entry) -> Outcome<u64> {
+        let node = |kind, device| Ok(mknodat(dir, name, kind, Mode::RUSR | Mode::WUSR, device)?);
+        let made: io::Result<()> = match entry.meta.kind {
+            Kind::File => {
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let file = File::from(openat(dir, name, flags, Mode::RUSR | Mode::WUSR).map_err(io::Error::from)?);
+                return contents::write(self.source, entry, &file, self.progress);
+            }
+            Kind::Folder => Err(io::Error::other("a folder where none was expected")),
+            Kind::Symlink => symlinkat(entry.meta.target.as_slice(), dir, name).map_err(Into::into),
+            Kind::Fifo => node(FileType::Fifo, 0),
+            Kind::Socket => node(FileType::Socket, 0),
+            Kind::CharDevice => node(FileType::CharacterDevice, entry.meta.rdev),
+            Kind::BlockDevice => node(FileType::BlockDevice, entry.meta.rdev),
+        };
+        made?;
+        Ok(0)
+    }
+}
+
+impl Links {
+    fn remember(&mut self, chain: &Chain, entry: &Entry, identity: (u64, u64)) {
+        if let Some(link) = entry.link {
+            let folders = chain.names().map(<[u8]>::to_vec).collect();
+            self.0.insert(
+                link,
+                Linked {
+                    folders,
+                    name: entry.name.clone(),
+                    identity,
+                },
+            );
+        }
+    }
+
+    /// Makes `temporary` another name of the entry's group, if it can; if not,
+    /// the entry gets bytes of its own.
+    fn link(&self, chain: &mut Chain, entry: &Entry, temporary: &[u8]) -> bool {
+        entry
+            .link
+            .and_then(|link| self.0.get(&link))
+            .is_some_and(|first| first.link_to(chain, temporary).is_ok())
+    }
+}
+
+impl Linked {
+    fn link_to(&self, chain: &mut Chain, temporary: &[u8]) -> io::Result<()> {
+        let mut from = chain.base().try_clone_to_owned()?;
+        for name in &self.folders {
+            from = open_folder(from.as_fd(), name, How::Search)?;
+        }
+        let dir = chain.top()?;
+        linkat(from, self.name.as_slice(), dir, temporary, AtFlags::empty())?;
+        let stat = Stat::at(dir, temporary)?;
+        if (stat.dev, stat.ino) != self.identity {
+            unlinkat(dir, temporary, AtFlags::empty())?;
+            return Err(io::Error::other("the first of the links was replaced"));
+        }
+        Ok(())
+    }
+}
+
+/// A name that nothing else has; if something does, making it fails.
+fn temporary_name() -> Vec<u8> {
+    format!(".yore-{:016x}", RandomState::new().hash_one(std::process::id())).into_bytes()
+}

@@ -1,0 +1,329 @@
+//! The walk over a snapshot's subtree, and the folders that it makes.
+//!
+//! Levels stand for the snapshot's folders on the current path, the chain for
+//! those of them that exist below the destination already. With include
+//! patterns a folder is made only when something in it is: then the chain is
+//! shorter than the levels until [`Restorer::make_folders`] catches up.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, Mode, OFlags, fchmod, mkdirat, open, syncfs, unlinkat};
+use rustix::io::Errno;
+use yore_store::{Entry, Kind, Listing};
+
+use super::place::{Links, Placed, Placer};
+use super::remove::remove;
+use super::trail::Trail;
+use super::{Applied, Overwrite, Progress, Report, RestoreOptions, Source, apply_meta};
+use crate::folder::{Chain, How, names, open_folder};
+use crate::metadata::Stat;
+
+/// One of the snapshot's folders on the current path.
+struct Level {
+    entry: Entry,
+    listing: Arc<Listing>,
+    next: usize,
+    /// Only on the way to what is restored.
+    parent: bool,
+    /// At or below a root of the snapshot, and listed: what is not in
+    /// `listing` was not there.
+    complete: bool,
+    /// Whether all that is in it is asked for.
+    included: bool,
+    /// Whether its folder was there before; set when it is made.
+    existed: bool,
+    /// Length of its path, without a slash at the end.
+    path_len: usize,
+}
+
+pub(super) struct Restorer<'a> {
+    placer: Placer<'a>,
+    trail: Trail,
+    chain: Chain,
+    levels: Vec<Level>,
+    links: Links,
+    path: Vec<u8>,
+    report: Report,
+}
+
+impl<'a> Restorer<'a> {
+    /// Makes or opens the destination.
+    pub fn new(
+        source: &'a dyn Source,
+        options: &'a RestoreOptions,
+        progress: &'a dyn Progress,
+        trail: Trail,
+        dest: &Path,
+    ) -> io::Result<Self> {
+        let existed = dest.is_dir();
+        std::fs::create_dir_all(dest)?;
+        // A destination that is a symlink is what the caller named: follow it.
+        let base: OwnedFd = open(
+            dest,
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        let placer = Placer {
+            source,
+            options,
+            progress,
+        };
+        let (chain, links) = (Chain::new(base)?, Links::default());
+        let mut restorer = Restorer {
+            placer,
+            trail,
+            chain,
+            levels: vec![],
+            links,
+            path: vec![],
+            report: Report::default(),
+        };
+        restorer.open_destination(existed);
+        Ok(restorer)
+    }
+
+    /// The level of the destination: stands for the entry that is left when
+    /// the stripped ones are gone.
+    fn open_destination(&mut self, existed: bool) {
+        let (mut included, mut complete) = (self.placer.options.include.is_none(), self.is_root());
+        for depth in 1..=self.trail.strip {
+            self.path.push(b'/');
+            self.path.extend_from_slice(&self.trail.entries[depth].name);
+            included = self.is_included(true, included);
+            complete |= self.is_root();
+        }
+        let entry = self.trail.entries[self.trail.strip].clone();
+        self.open_level(entry, included, complete);
+        self.levels[0].existed = existed;
+    }
+
+    pub fn run(mut self) -> Report {
+        while let Some(level) = self.levels.last_mut() {
+            match level.listing.get(level.next).cloned() {
+                Some(entry) => {
+                    level.next += 1;
+                    self.visit(entry);
+                }
+                None => self.leave(),
+            }
+        }
+        // Only what is on the disk is restored: late write errors show here.
+        if let Err(error) = syncfs(self.chain.base()) {
+            self.report
+                .errors
+                .push((b"/".to_vec(), format!("writing to the disk: {error}")));
+        }
+        self.report
+    }
+
+    fn visit(&mut self, entry: Entry) {
+        let level = self.levels.last().expect("visiting happens in a level");
+        let (included, complete) = (level.included, level.complete);
+        self.path.truncate(level.path_len);
+        self.path.push(b'/');
+        self.path.extend_from_slice(&entry.name);
+        self.placer.progress.path(&self.path);
+        if !is_name(&entry.name) {
+            return self.fail("not a name that a file can have; the catalog is damaged");
+        }
+        let folder = entry.meta.kind == Kind::Folder;
+        let included = self.is_included(folder, included);
+        if folder {
+            let complete = complete || self.is_root();
+            self.open_level(entry, included, complete);
+            if included && let Err(error) = self.make_folders() {
+                // Without the folder there is no use in going on in it.
+                self.levels.pop();
+                self.fail(error);
+            }
+        } else if included {
+            self.item(&entry);
+        }
+    }
+
+    fn is_root(&self) -> bool {
+        let path = if self.path.is_empty() {
+            b"/"
+        } else {
+            self.path.as_slice()
+        };
+        self.placer.source.roots().iter().any(|root| root == path)
+    }
+
+    fn is_included(&self, folder: bool, above: bool) -> bool {
+        let include = self.placer.options.include.as_ref();
+        include
+            .and_then(|patterns| patterns.verdict(&self.path, folder))
+            .unwrap_or(above)
+    }
+
+    fn fail(&mut self, error: impl std::fmt::Display) {
+        let path = if self.path.is_empty() {
+            b"/".to_vec()
+        } else {
+            self.path.clone()
+        };
+        self.report.errors.push((path, error.to_string()));
+    }
+
+    fn open_level(&mut self, entry: Entry, included: bool, complete: bool) {
+        let below = self.trail.below(self.trail.strip + self.levels.len()).cloned();
+        let parent = below.is_some();
+        let listing = match (below, entry.child) {
+            (Some(only), _) => Ok(Arc::new(vec![only])),
+            (None, Some(folder)) => self.placer.source.list(folder),
+            (None, None) => Ok(Arc::default()),
+        };
+        let listed = listing.is_ok();
+        let listing = listing.unwrap_or_else(|error| {
+            self.fail(error);
+            Arc::default()
+        });
+        let (complete, path_len) = (complete && listed && !parent, self.path.len());
+        self.levels.push(Level {
+            entry,
+            listing,
+            next: 0,
+            parent,
+            complete,
+            included,
+            existed: false,
+            path_len,
+        });
+    }
+
+    fn item(&mut self, entry: &Entry) {
+        let placed = match self.make_folders() {
+            Ok(()) => self.placer.put(&mut self.chain, &mut self.links, entry),
+            Err(error) => Err(error.into()),
+        };
+        match placed {
+            Ok(Placed::Skipped) => self.report.skipped += 1,
+            Ok(Placed::Made {
+                bytes,
+                applied,
+                deleted,
+            }) => {
+                let file = entry.meta.kind == Kind::File;
+                let count = if file {
+                    &mut self.report.files
+                } else {
+                    &mut self.report.others
+                };
+                *count += 1;
+                self.report.bytes += bytes;
+                self.report.deleted += deleted;
+                self.count(applied);
+                self.placer.progress.item();
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn count(&mut self, applied: Applied) {
+        self.report.xattrs_lost += applied.xattrs_lost;
+        self.report.owners_lost += applied.owner_lost as u64;
+    }
+
+    /// Makes the folders of all levels that have none yet.
+    fn make_folders(&mut self) -> io::Result<()> {
+        while self.chain.len() < self.levels.len() {
+            let overwrite = self.placer.options.overwrite;
+            let level = &mut self.levels[self.chain.len()];
+            let dir = self.chain.top()?;
+            let name = level.entry.name.as_slice();
+            level.existed = make_folder(dir, name, overwrite)?;
+            let folder = open_folder(dir, name, How::Read)?;
+            if level.existed && level.complete && overwrite != Overwrite::Never {
+                let mode = Stat::of(folder.as_fd())?.mode & 0o7777;
+                if mode & 0o700 != 0o700 {
+                    // It gets its permissions when it is filled; what fails
+                    // without this says so itself.
+                    let _ = fchmod(&folder, Mode::from_raw_mode(mode | 0o700));
+                }
+            }
+            self.chain.push(name, How::Read, folder)?;
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self) {
+        let made = self.chain.len() == self.levels.len();
+        let level = self.levels.pop().expect("leaving happens in a level");
+        self.path.truncate(level.path_len);
+        if !made {
+            return;
+        }
+        if self.placer.options.delete && level.complete && level.included {
+            self.delete_others(&level);
+        }
+        // What was there keeps its metadata if it is no more than the way to a root.
+        let keeps = self.levels.is_empty() || !level.complete || self.placer.options.overwrite == Overwrite::Never;
+        if !(level.existed && keeps) {
+            match self
+                .chain
+                .top()
+                .and_then(|folder| apply_meta(folder, b"", &level.entry.meta))
+            {
+                Ok(applied) => self.count(applied),
+                Err(error) => self.fail(error),
+            }
+        }
+        if !level.parent {
+            self.report.folders += 1;
+            self.placer.progress.item();
+        }
+        self.chain.pop();
+    }
+
+    /// Removes what is in the current folder but not in the snapshot.
+    fn delete_others(&mut self, level: &Level) {
+        // What is mounted here was perhaps not part of the backup.
+        if self.chain.at_mount_point() && level.listing.is_empty() {
+            return;
+        }
+        let there = match self.chain.top().and_then(names) {
+            Ok(there) => there,
+            Err(error) => return self.fail(error),
+        };
+        let known = |name: &Vec<u8>| level.listing.binary_search_by(|entry| entry.name.cmp(name)).is_ok();
+        for name in there.iter().filter(|name| !known(name)) {
+            let removed = self
+                .chain
+                .top()
+                .and_then(|folder| remove(folder, name, &mut self.report.deleted));
+            if let Err(error) = removed {
+                self.path.push(b'/');
+                self.path.extend_from_slice(name);
+                self.fail(format!("cannot be removed: {error}"));
+                self.path.truncate(level.path_len);
+            }
+        }
+    }
+}
+
+/// Makes a folder that only we can use, or finds one; returns whether it was there.
+fn make_folder(dir: std::os::fd::BorrowedFd, name: &[u8], overwrite: Overwrite) -> io::Result<bool> {
+    match mkdirat(dir, name, Mode::RWXU) {
+        Ok(()) => return Ok(false),
+        Err(Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    if Stat::at(dir, name)?.kind() == Some(Kind::Folder) {
+        return Ok(true);
+    }
+    if overwrite != Overwrite::Always {
+        return Err(io::Error::other("something that is not a folder is in its place"));
+    }
+    unlinkat(dir, name, AtFlags::empty())?;
+    mkdirat(dir, name, Mode::RWXU)?;
+    Ok(false)
+}
+
+/// Whether a name can only mean something directly in a folder.
+fn is_name(name: &[u8]) -> bool {
+    !matches!(name, b"" | b"." | b"..") && !name.iter().any(|byte| matches!(byte, b'/' | 0))
+}

@@ -1,0 +1,362 @@
+//! Making a snapshot: a walk, a push, a commit.
+
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use yore_store::delta::{Op, Scanner, block_len_for};
+use yore_store::{Body, Budget, GROUP, Hash, Kind, MEDIUM, Meta, PushOptions, Repository, Snapshot, Unlimited, group_value};
+use yore_wire::Message;
+
+use crate::destination::{Destination, Listed};
+use crate::filter::Filter;
+use crate::metadata::Stat;
+use crate::push::Push;
+use crate::roots::{RootError, Roots};
+use crate::sender::{GroupHasher, LargeSender};
+use crate::state::{ABOVE, Seen, State};
+use crate::walk::{WalkError, WalkOptions, walk};
+
+pub use crate::restore::Progress;
+
+/// What to make a snapshot of.
+pub struct SnapshotRequest {
+    /// Files and folders.
+    pub paths: Vec<PathBuf>,
+    /// What to leave out.
+    pub filter: Filter,
+    /// Of folders with a CACHEDIR.TAG, keep only the tag.
+    pub exclude_caches: bool,
+    /// Do not go into other file systems.
+    pub one_file_system: bool,
+    /// What to call the snapshot.
+    pub tags: Vec<String>,
+    /// The name of this machine.
+    pub host: String,
+    /// Find out what would be sent, and change nothing.
+    pub dry_run: bool,
+    /// Where to remember what files looked like.
+    pub cache_dir: PathBuf,
+    /// Asked before anything is written.
+    pub budget: Box<dyn Budget>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The snapshot; `None` after a dry run.
+    pub snapshot: Option<Snapshot>,
+    /// Paths that were not in the snapshot before. Folders are not counted here and below.
+    pub files_new: u64,
+    /// Paths that were, and have changed.
+    pub files_changed: u64,
+    /// Paths that are as they were.
+    pub files_unchanged: u64,
+    /// Names that are gone, a folder with all that was in it counted as one.
+    pub removed: u64,
+    /// Bytes of contents that were read.
+    pub bytes_read: u64,
+    /// Bytes added to the repository's files.
+    pub bytes_new: u64,
+    /// Contents that became reverse deltas.
+    pub deltas: u64,
+    /// Paths that could not be read, and why.
+    pub unreadable: Vec<(Vec<u8>, String)>,
+    /// Folders left out for another reason than a pattern, and why.
+    pub skipped: Vec<(Vec<u8>, String)>,
+}
+
+/// Why there is no snapshot.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The repository, or the push into it.
+    #[error(transparent)]
+    Store(#[from] yore_store::Error),
+    /// A root is not there.
+    #[error(transparent)]
+    Root(#[from] RootError),
+    /// A root vanished.
+    #[error("{0}")]
+    Walk(String),
+    /// The agent's own memory of the last push.
+    #[error("{}: {source}; remove it, it will be made again", path.display())]
+    State {
+        /// Its folder.
+        path: PathBuf,
+        /// What failed.
+        source: io::Error,
+    },
+    /// The same, while it is used.
+    #[error("the agent's state: {0}; remove its folder, it will be made again")]
+    StateDatabase(#[from] rusqlite::Error),
+    /// A file, or the stream.
+    #[error(transparent)]
+    File(#[from] io::Error),
+}
+
+/// Makes a snapshot.
+///
+/// # Errors
+/// [`AgentError`]; then nothing was committed. Paths that cannot be read are no error:
+/// they are in [`Outcome::unreadable`].
+pub fn snapshot(repository: &Arc<Repository>, request: SnapshotRequest, progress: &dyn Progress) -> Result<Outcome, AgentError> {
+    let roots = Roots::resolve(&request.paths)?;
+    let options = PushOptions { host: request.host, roots: roots.to_bytes(), tags: request.tags };
+    let mut push = begin(repository, options, request.budget, &request.cache_dir, progress)?;
+    let status = std::fs::metadata(repository.path())?;
+    let walk_options = WalkOptions {
+        one_file_system: request.one_file_system,
+        exclude_caches: request.exclude_caches,
+        filter: request.filter,
+        skip: vec![(std::os::unix::fs::MetadataExt::dev(&status), std::os::unix::fs::MetadataExt::ino(&status))],
+    };
+    let walked = walk(&roots, &walk_options, &mut push).map_err(|error| match error {
+        WalkError::Visitor(error) => error,
+        gone => AgentError::Walk(gone.to_string()),
+    });
+    match walked.and_then(|_| push.flush()) {
+        Ok(()) => finish(push, request.dry_run),
+        Err(error) => {
+            // The receiver's own error says more than that it has hung up.
+            push.destination.abort();
+            Err(error)
+        }
+    }
+}
+
+/// Makes a snapshot with one file, `/NAME`, from a stream of unknown length.
+pub fn snapshot_stdin(
+    repository: &Arc<Repository>,
+    name: &[u8],
+    tags: Vec<String>,
+    host: String,
+    cache_dir: &std::path::Path,
+    input: &mut dyn Read,
+    progress: &dyn Progress,
+) -> Result<Outcome, AgentError> {
+    let root = [b"/", name].concat();
+    let options = PushOptions { host, roots: vec![root], tags };
+    let mut push = begin(repository, options, Box::new(Unlimited), cache_dir, progress)?;
+    match send_stream(&mut push, name, input) {
+        Ok(()) => finish(push, false),
+        Err(error) => {
+            push.destination.abort();
+            Err(error)
+        }
+    }
+}
+
+/// Begins a push, with a state that mirrors what it is told against.
+fn begin<'a>(
+    repository: &Arc<Repository>,
+    options: PushOptions,
+    budget: Box<dyn Budget>,
+    cache_dir: &std::path::Path,
+    progress: &'a dyn Progress,
+) -> Result<Push<'a>, AgentError> {
+    std::fs::create_dir_all(cache_dir).map_err(|source| AgentError::State { path: cache_dir.to_owned(), source })?;
+    let destination = Destination::begin(repository, options, budget)?;
+    let mut state = State::open(cache_dir, &destination.line)?;
+    if state.mirrors()? != destination.base.as_ref().map(|base| base.name.clone()) {
+        fill(&mut state, &destination)?;
+    }
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
+    Ok(Push::new(destination, state, progress, now))
+}
+
+fn finish(push: Push<'_>, dry_run: bool) -> Result<Outcome, AgentError> {
+    let Push { destination, state, counts, .. } = push;
+    let mut outcome = Outcome {
+        snapshot: None,
+        files_new: counts.new,
+        files_changed: counts.changed,
+        files_unchanged: counts.unchanged,
+        removed: counts.removed,
+        bytes_read: counts.bytes_read,
+        bytes_new: 0,
+        deltas: 0,
+        unreadable: counts.unreadable,
+        skipped: counts.skipped,
+    };
+    if dry_run {
+        destination.abort();
+        return Ok(outcome);
+    }
+    let committed = destination.commit(outcome.unreadable.len() as u64)?;
+    state.commit(&committed.snapshot.name)?;
+    outcome.bytes_new = committed.snapshot.new_bytes;
+    outcome.deltas = committed.deltas;
+    outcome.snapshot = Some(committed.snapshot);
+    Ok(outcome)
+}
+
+/// Fills a state from the repository. What files looked like is not known there, so each will
+/// be read once more; what they held is, so only what changed will be sent.
+fn fill(state: &mut State, destination: &Destination) -> Result<(), AgentError> {
+    state.clear()?;
+    let mut folders = vec![ABOVE];
+    destination.listing(&mut |listed| {
+        let (entry, hash) = match listed {
+            Listed::Leave => {
+                folders.pop();
+                return Ok(());
+            }
+            Listed::Enter(entry) => (entry, None),
+            Listed::Item(entry, hash) => (entry, hash),
+        };
+        let parent = folders[folders.len() - 1];
+        let child = entry.child.map(|_| state.new_folder());
+        folders.extend(child);
+        let seen = Seen {
+            name: entry.name.clone(),
+            stat: Stat { size: entry.size, ..blank() },
+            trusted: false,
+            kind: entry.meta.kind,
+            digest: entry.meta.digest(),
+            hash,
+            child,
+        };
+        state.put(parent, &seen).map_err(|error| yore_store::Error::Refused(format!("the agent's state: {error}")))
+    })?;
+    Ok(())
+}
+
+fn blank() -> Stat {
+    Stat {
+        dev: 0,
+        ino: 0,
+        size: 0,
+        mtime: 0,
+        mtime_ns: 0,
+        ctime: 0,
+        ctime_ns: 0,
+        mode: 0,
+        uid: 0,
+        gid: 0,
+        rdev: 0,
+        nlink: 1,
+        blocks: 0,
+    }
+}
+
+fn send_stream(push: &mut Push<'_>, name: &[u8], input: &mut dyn Read) -> Result<(), AgentError> {
+    let root = push.state.folder(ABOVE)?.into_iter().next();
+    let known = match root.as_ref().and_then(|root| root.child) {
+        Some(child) => push.state.folder(child)?.into_iter().find(|seen| seen.name == name),
+        None => None,
+    };
+    let mut start = Vec::new();
+    input.take(MEDIUM + 1).read_to_end(&mut start)?;
+    let body = match start.len() as u64 <= MEDIUM {
+        true => push.send_bytes(start)?,
+        false => Some(send_large_stream(push, known.and_then(|known| known.hash), &start, input)?),
+    };
+    push.flush()?;
+    let mut meta = Meta::plain(Kind::File, 0o600);
+    meta.mtime = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
+    let folder = (root.is_none()).then(|| Meta::plain(Kind::Folder, 0o755));
+    let number = match root.as_ref().and_then(|root| root.child) {
+        Some(number) => number,
+        None => push.state.new_folder(),
+    };
+    if let Some(folder) = &folder {
+        push.state.put(ABOVE, &remembered(b"", folder, None, Some(number)))?;
+    }
+    push.state.put(number, &remembered(name, &meta, body, None))?;
+    push.destination.send(Message::Enter { name: Vec::new(), meta: folder })?;
+    push.destination.send(Message::Put { name: name.to_vec(), meta: Box::new(meta), body, link: None })?;
+    push.destination.send(Message::Leave)?;
+    push.counts.new += 1;
+    Ok(())
+}
+
+fn remembered(name: &[u8], meta: &Meta, body: Option<Body>, child: Option<i64>) -> Seen {
+    let (name, kind, digest) = (name.to_vec(), meta.kind, meta.digest());
+    let stat = Stat { size: body.map_or(0, |body| body.size), ..blank() };
+    Seen { name, stat, trusted: false, kind, digest, hash: body.map(|body| body.hash), child }
+}
+
+/// A long stream, group by group: what is in place in the last version is the same; the
+/// rest is looked for in it anywhere.
+fn send_large_stream(push: &mut Push<'_>, base: Option<Hash>, start: &[u8], input: &mut dyn Read) -> Result<Body, AgentError> {
+    let values = match &base {
+        Some(base) => push.destination.base_values(base)?,
+        None => None,
+    };
+    let base = base.filter(|_| values.as_ref().is_some_and(|values| values.size > MEDIUM));
+    let mut input = start.chain(input);
+    let mut group = vec![0; GROUP as usize];
+    let mut signature = None;
+    let progress = push.progress;
+    let mut name = GroupHasher::default();
+    if let (Some(base), Some(values)) = (base, &values) {
+        signature = Some(push.destination.signature(&base, &[(0, values.size)], block_len_for(values.size))?);
+    }
+    let mut sender = LargeSender::begin(&mut push.destination, base)?;
+    let mut index = 0u64;
+    let mut ended = false;
+    while !ended {
+        // Groups that differ go through one scanner, so that it finds what moved across them.
+        let mut same = 0u64;
+        let mut changed: Option<Vec<u8>> = None;
+        while let length @ 1.. = fill_group(&mut input, &mut group)? {
+            progress.bytes(length as u64);
+            name.update(&group[..length]);
+            let value = group_value(index, &group[..length]);
+            index += 1;
+            let is_same = length as u64 == GROUP
+                && base.is_some()
+                && values.as_ref().is_some_and(|values| {
+                    index * GROUP <= values.size && values.groups.get(index as usize - 1).copied().flatten() == Some(value)
+                });
+            if is_same {
+                same += 1;
+                continue;
+            }
+            changed = Some(group[..length].to_vec());
+            break;
+        }
+        if same > 0 {
+            sender.same(same, same * GROUP)?;
+        }
+        let Some(first) = changed else { break };
+        let Some(signature) = &signature else {
+            sender.literal(&first)?;
+            continue;
+        };
+        let mut scanner = Scanner::new(signature, |op| match op {
+            Op::Literal(bytes) => sender.literal(bytes),
+            Op::Copy { from, len } => sender.copy(from, len),
+        });
+        scanner.push(&first)?;
+        loop {
+            let length = fill_group(&mut input, &mut group)?;
+            if length == 0 {
+                ended = true;
+                break;
+            }
+            progress.bytes(length as u64);
+            name.update(&group[..length]);
+            index += 1;
+            scanner.push(&group[..length])?;
+        }
+        scanner.finish()?;
+    }
+    let body = name.finish();
+    push.counts.bytes_read += body.size;
+    Ok(sender.end::<yore_store::Error>(body)?)
+}
+
+/// Reads until the group is full or the stream ends; gives how much there was.
+fn fill_group(input: &mut dyn Read, group: &mut [u8]) -> io::Result<usize> {
+    let mut done = 0;
+    while done < group.len() {
+        match input.read(&mut group[done..]) {
+            Ok(0) => break,
+            Ok(length) => done += length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
+}

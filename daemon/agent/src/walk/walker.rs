@@ -1,0 +1,329 @@
+//! The machinery of a walk: an explicit stack of levels over a chain of folders.
+
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::vec;
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use yore_store::Kind;
+
+use super::{Plan, SkipReason, Visited, Visitor, WalkError, WalkOptions, Walked};
+use crate::folder::{Chain, How, names, open_file, open_folder};
+use crate::metadata::Stat;
+
+/// The file that marks a folder as a cache, and how it begins (bford.info/cachedir).
+const CACHE_TAG: &[u8] = b"CACHEDIR.TAG";
+const CACHE_SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
+
+/// A folder on the current path.
+struct Level<'a> {
+    /// What is still to be visited in it.
+    names: vec::IntoIter<Vec<u8>>,
+    /// Set where it is only a parent of roots.
+    plan: Option<&'a Plan>,
+    /// The device of the root that it belongs to.
+    device: u64,
+    /// Length of its path, without a slash at the end.
+    path_len: usize,
+}
+
+/// What was found under a name.
+enum Found {
+    Item(Stat),
+    Folder(Stat, Listed),
+    Left(SkipReason),
+    Gone(io::Error),
+    Unreadable(io::Error),
+}
+
+/// A folder's descriptor and names, or why there are none.
+enum Listed {
+    Open(Folder),
+    /// On another file system, which is not asked for.
+    Foreign,
+    /// It cannot be opened or listed.
+    Sealed(io::Error),
+}
+
+struct Folder {
+    fd: OwnedFd,
+    how: How,
+    names: Vec<Vec<u8>>,
+    cache: bool,
+}
+
+/// A name to visit, with what its level says about it.
+#[derive(Clone, Copy)]
+struct Place<'a, 'n> {
+    name: &'n [u8],
+    /// Set for roots and their parents.
+    plan: Option<&'a Plan>,
+    /// The device of the root that it is below.
+    device: u64,
+}
+
+impl Place<'_, '_> {
+    /// A root or one of its parents: it has to be there.
+    fn is_named(&self) -> bool {
+        self.plan.is_some()
+    }
+
+    /// Visited only for the sake of a root below it.
+    fn is_parent(&self) -> bool {
+        self.plan.is_some_and(|plan| !plan.root)
+    }
+}
+
+pub(super) struct Walker<'a, V> {
+    options: &'a WalkOptions,
+    visitor: &'a mut V,
+    chain: Chain,
+    levels: Vec<Level<'a>>,
+    path: Vec<u8>,
+    walked: Walked,
+}
+
+impl<'a, V: Visitor> Walker<'a, V> {
+    pub fn new(plan: &'a Plan, options: &'a WalkOptions, visitor: &'a mut V) -> Result<Self, WalkError<V::Error>> {
+        let slash = openat(
+            CWD,
+            "/",
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .map_err(io::Error::from)
+        .and_then(Chain::new)
+        .map_err(|source| WalkError::Root {
+            path: "/".into(),
+            source,
+        })?;
+        // A level above `/`, so that `/` is visited like any other folder.
+        let above = Level {
+            names: plan.names().into_iter(),
+            plan: Some(plan),
+            device: 0,
+            path_len: 0,
+        };
+        let (path, walked) = (Vec::new(), Walked::default());
+        Ok(Walker {
+            options,
+            visitor,
+            chain: slash,
+            levels: vec![above],
+            path,
+            walked,
+        })
+    }
+
+    pub fn walked(&self) -> Walked {
+        self.walked
+    }
+
+    pub fn run(&mut self) -> Result<(), WalkError<V::Error>> {
+        while let Some(level) = self.levels.last_mut() {
+            match level.names.next() {
+                Some(name) => self.visit(&name)?,
+                None => self.leave()?,
+            }
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self) -> Result<(), WalkError<V::Error>> {
+        self.levels.pop();
+        self.chain.pop();
+        // The level above `/` was never entered.
+        if !self.levels.is_empty() {
+            self.visitor.leave()?;
+        }
+        Ok(())
+    }
+
+    fn visit(&mut self, name: &[u8]) -> Result<(), WalkError<V::Error>> {
+        let level = self.levels.last().expect("visiting happens in a level");
+        let place = Place {
+            name,
+            plan: level.plan.map(|plan| &plan.children[name]),
+            device: level.device,
+        };
+        self.path.truncate(level.path_len);
+        self.path.push(b'/');
+        self.path.extend_from_slice(name);
+        match self.look(place) {
+            Found::Gone(error) if place.is_named() => Err(self.root_error(error)),
+            Found::Gone(_) => {
+                self.walked.vanished += 1;
+                Ok(())
+            }
+            Found::Unreadable(error) if place.is_parent() => Err(self.root_error(error)),
+            Found::Unreadable(error) => Ok(self.visitor.unreadable(&self.path, error)?),
+            Found::Item(_) if place.is_parent() => Err(self.root_error(Errno::NOTDIR.into())),
+            Found::Item(stat) => self.item(place, stat),
+            Found::Left(reason) => Ok(self.visitor.skipped(&self.path, reason)?),
+            Found::Folder(stat, listed) => self.folder(place, stat, listed),
+        }
+    }
+
+    fn root_error(&self, source: io::Error) -> WalkError<V::Error> {
+        WalkError::Root {
+            path: OsStr::from_bytes(&self.path).into(),
+            source,
+        }
+    }
+
+    /// Looks at a name, again if it turns into something else meanwhile.
+    fn look(&mut self, place: Place) -> Found {
+        let mut found = self.look_once(place);
+        for _ in 0..2 {
+            match &found {
+                Found::Folder(_, Listed::Sealed(error)) if is_no_folder(error) => found = self.look_once(place),
+                _ => break,
+            }
+        }
+        found
+    }
+
+    fn look_once(&mut self, place: Place) -> Found {
+        let parent = match self.chain.top() {
+            Ok(parent) => parent,
+            Err(error) => return Found::Unreadable(error),
+        };
+        let stat = match Stat::at(parent, place.name) {
+            Ok(stat) => stat,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Gone(error),
+            Err(error) => return Found::Unreadable(error),
+        };
+        let folder = stat.kind() == Some(Kind::Folder);
+        if !place.is_named() && self.options.filter.matches(&self.path, folder) {
+            return Found::Left(SkipReason::Excluded);
+        }
+        if !folder {
+            return Found::Item(stat);
+        }
+        if self.options.skip.contains(&(stat.dev, stat.ino)) {
+            return Found::Left(SkipReason::Asked);
+        }
+        if self.options.one_file_system && !place.is_named() && stat.dev != place.device {
+            return Found::Folder(stat, Listed::Foreign);
+        }
+        match list(parent, place, self.options.exclude_caches) {
+            // From the descriptor: what is told is then what is listed.
+            Ok(listed) => match Stat::of(listed.fd.as_fd()) {
+                Ok(stat) => Found::Folder(stat, Listed::Open(listed)),
+                Err(error) => Found::Unreadable(error),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Gone(error),
+            Err(error) => Found::Folder(stat, Listed::Sealed(error)),
+        }
+    }
+
+    fn item(&mut self, place: Place, stat: Stat) -> Result<(), WalkError<V::Error>> {
+        match self.chain.top() {
+            Ok(parent) => {
+                let (name, path) = (place.name, self.path.as_slice());
+                self.visitor.item(&Visited {
+                    parent,
+                    name,
+                    path,
+                    stat,
+                    open: None,
+                    readable: true,
+                })?;
+            }
+            Err(error) => self.visitor.unreadable(&self.path, error)?,
+        }
+        Ok(())
+    }
+
+    fn folder(&mut self, place: Place<'a, '_>, stat: Stat, listed: Listed) -> Result<(), WalkError<V::Error>> {
+        let (folder, readable) = match listed {
+            Listed::Open(folder) => (Some(folder), true),
+            Listed::Foreign => {
+                self.visitor.skipped(&self.path, SkipReason::OtherFileSystem)?;
+                (None, true)
+            }
+            // Without its children a parent is of no use: the root is out of reach.
+            Listed::Sealed(error) if place.is_parent() => return Err(self.root_error(error)),
+            Listed::Sealed(error) => {
+                self.visitor.unreadable(&self.path, error)?;
+                (None, false)
+            }
+        };
+        let parent = match self.chain.top() {
+            Ok(parent) => parent,
+            Err(error) => return Ok(self.visitor.unreadable(&self.path, error)?),
+        };
+        // A descriptor opened with O_PATH reads no attributes.
+        let open = folder
+            .as_ref()
+            .filter(|folder| folder.how == How::Read)
+            .map(|folder| folder.fd.as_fd());
+        let visited = Visited {
+            parent,
+            name: place.name,
+            path: &self.path,
+            stat,
+            open,
+            readable,
+        };
+        let descend = self.visitor.enter(&visited)?;
+        match folder {
+            Some(folder) if descend => self.descend(place, stat, folder),
+            _ => Ok(self.visitor.leave()?),
+        }
+    }
+
+    fn descend(&mut self, place: Place<'a, '_>, stat: Stat, folder: Folder) -> Result<(), WalkError<V::Error>> {
+        if folder.cache {
+            self.visitor.skipped(&self.path, SkipReason::Cache)?;
+        }
+        if let Err(error) = self.chain.push(place.name, folder.how, folder.fd) {
+            self.visitor.unreadable(&self.path, error)?;
+            return Ok(self.visitor.leave()?);
+        }
+        self.levels.push(Level {
+            names: folder.names.into_iter(),
+            plan: place.plan.filter(|plan| !plan.root),
+            device: if place.is_named() { stat.dev } else { place.device },
+            path_len: if place.name.is_empty() { 0 } else { self.path.len() },
+        });
+        Ok(())
+    }
+}
+
+/// Whether a folder could not be opened because it is none any more.
+fn is_no_folder(error: &io::Error) -> bool {
+    [Errno::NOTDIR, Errno::LOOP]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// Opens a folder and finds out what is to be visited in it.
+fn list(parent: BorrowedFd, place: Place, exclude_caches: bool) -> io::Result<Folder> {
+    if let Some(plan) = place.plan.filter(|plan| !plan.root) {
+        let (fd, how) = (open_folder(parent, place.name, How::Search)?, How::Search);
+        return Ok(Folder {
+            fd,
+            how,
+            names: plan.names(),
+            cache: false,
+        });
+    }
+    let (fd, how) = (open_folder(parent, place.name, How::Read)?, How::Read);
+    let mut names = names(fd.as_fd())?;
+    let cache = exclude_caches && names.iter().any(|name| name == CACHE_TAG) && has_cache_signature(fd.as_fd());
+    if cache {
+        names.retain(|name| name == CACHE_TAG);
+    }
+    Ok(Folder { fd, how, names, cache })
+}
+
+/// A tag that cannot be read is none: rather too much is backed up than too little.
+fn has_cache_signature(folder: BorrowedFd) -> bool {
+    let mut start = [0; CACHE_SIGNATURE.len()];
+    open_file(folder, CACHE_TAG).is_ok_and(|tag| std::fs::File::from(tag).read_exact(&mut start).is_ok())
+        && start == CACHE_SIGNATURE
+}

@@ -1,0 +1,230 @@
+//! The list of snapshots: the one thing in a mount that changes.
+//!
+//! Freshness comes from two sides. Whoever asks about the root gets a list that
+//! is checked against the catalog first, so a new snapshot is in the next `ls`.
+//! And a thread looks twice a second for what changed and takes back what the
+//! kernel remembers of it, which a request's own thread must not do: the kernel
+//! holds the root's lock while it waits for that request, and would wait for
+//! the lock to invalidate.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fuser::{INodeNo, Notifier};
+use yore_store::{Repository, Result, Snapshot, SnapshotId};
+
+use crate::lock;
+
+/// The name of the symlink to the newest snapshot.
+pub(crate) const LATEST: &str = "latest";
+
+/// How often the catalog is asked whether it changed; a pragma, no query.
+const PERIOD: Duration = Duration::from_millis(500);
+
+/// The snapshots as of one moment.
+#[derive(Default)]
+pub(crate) struct Snapshots {
+    by_id: Vec<Snapshot>,
+    latest: Option<SnapshotId>,
+}
+
+impl Snapshots {
+    /// From the store's list, oldest first.
+    fn new(mut snapshots: Vec<Snapshot>) -> Self {
+        let latest = snapshots.last().map(|snapshot| snapshot.id);
+        snapshots.sort_by_key(|snapshot| snapshot.id);
+        Snapshots {
+            by_id: snapshots,
+            latest,
+        }
+    }
+
+    /// The snapshot with this id.
+    pub(crate) fn by_id(&self, id: SnapshotId) -> Option<&Snapshot> {
+        self.by_id
+            .binary_search_by_key(&id, |snapshot| snapshot.id)
+            .ok()
+            .map(|index| &self.by_id[index])
+    }
+
+    /// The snapshot with this name.
+    pub(crate) fn by_name(&self, name: &[u8]) -> Option<&Snapshot> {
+        self.by_id.iter().find(|snapshot| snapshot.name.as_bytes() == name)
+    }
+
+    /// The newest snapshot.
+    pub(crate) fn latest(&self) -> Option<&Snapshot> {
+        self.by_id(self.latest?)
+    }
+
+    /// The snapshots with a greater id than this, in the order of their ids.
+    pub(crate) fn after(&self, id: SnapshotId) -> &[Snapshot] {
+        &self.by_id[self.by_id.partition_point(|snapshot| snapshot.id <= id)..]
+    }
+
+    /// The newest snapshot among those that an entry lived in.
+    pub(crate) fn newest_within(&self, first: SnapshotId, last: SnapshotId) -> Option<&Snapshot> {
+        self.by_id
+            .iter()
+            .rev()
+            .find(|snapshot| (first..=last).contains(&snapshot.id))
+    }
+
+    /// The names in the root that mean something else now than they did in `self`.
+    fn changes_to<'a>(&'a self, now: &'a Snapshots) -> BTreeSet<&'a str> {
+        let gone = self
+            .by_id
+            .iter()
+            .filter(|was| now.by_id(was.id).is_none_or(|is| is.name != was.name));
+        let new = now
+            .by_id
+            .iter()
+            .filter(|is| self.by_id(is.id).is_none_or(|was| is.name != was.name));
+        let latest = (self.latest != now.latest).then_some(LATEST);
+        gone.chain(new)
+            .map(|snapshot| snapshot.name.as_str())
+            .chain(latest)
+            .collect()
+    }
+}
+
+/// The list of snapshots, kept in step with the catalog.
+pub(crate) struct Live {
+    repository: Arc<Repository>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The catalog's data version from before the list was read: if somebody
+    /// commits in between, we read once too often, never once too seldom.
+    version: i64,
+    snapshots: Arc<Snapshots>,
+}
+
+impl Live {
+    /// Reads the list for the first time.
+    pub(crate) fn new(repository: Arc<Repository>) -> Result<Self> {
+        let state = Mutex::new(State::read(&repository, repository.data_version()?)?);
+        Ok(Live { repository, state })
+    }
+
+    /// The list as it is in the catalog at this moment.
+    pub(crate) fn current(&self) -> Result<Arc<Snapshots>> {
+        let mut state = lock(&self.state);
+        let version = self.repository.data_version()?;
+        if version != state.version {
+            *state = State::read(&self.repository, version)?;
+        }
+        Ok(state.snapshots.clone())
+    }
+
+    /// The list as it was last read: for what is below a snapshot, where a node
+    /// id that we gave out proves that the snapshot was in it.
+    pub(crate) fn known(&self) -> Arc<Snapshots> {
+        lock(&self.state).snapshots.clone()
+    }
+
+    /// Tells the kernel what changed since `told`, until the other end of
+    /// `mounted` is dropped. The list is never locked while the kernel is told:
+    /// that may wait for a request which waits for the list.
+    pub(crate) fn watch(&self, mut told: Arc<Snapshots>, kernel: &Notifier, mounted: &Receiver<()>) {
+        while mounted.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
+            // A catalog that cannot be read is reported by whoever asks for a file.
+            let Ok(now) = self.current() else { continue };
+            if Arc::ptr_eq(&told, &now) {
+                continue;
+            }
+            for name in told.changes_to(&now) {
+                // It fails where nothing was remembered, or with the mount gone.
+                let _ = kernel.inval_entry(INodeNo::ROOT, OsStr::new(name));
+            }
+            let _ = kernel.inval_inode(INodeNo::ROOT, 0, 0);
+            told = now;
+        }
+    }
+}
+
+impl State {
+    fn read(repository: &Repository, version: i64) -> Result<Self> {
+        Ok(State {
+            version,
+            snapshots: Arc::new(Snapshots::new(repository.snapshots()?)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use yore_store::{FolderId, LineId};
+
+    fn snapshots(list: &[(i64, &str)]) -> Snapshots {
+        let snapshot = |(id, name): &(i64, &str)| Snapshot {
+            id: SnapshotId(*id),
+            line: LineId(1),
+            name: (*name).into(),
+            time: *id,
+            host: String::new(),
+            tags: vec![],
+            roots: vec![],
+            root: FolderId(1),
+            files: 0,
+            folders: 0,
+            others: 0,
+            bytes: 0,
+            new_bytes: 0,
+            unread: 0,
+        };
+        Snapshots::new(list.iter().map(snapshot).collect())
+    }
+
+    fn changes(from: &[(i64, &str)], to: &[(i64, &str)]) -> Vec<String> {
+        snapshots(from)
+            .changes_to(&snapshots(to))
+            .into_iter()
+            .map(String::from)
+            .collect()
+    }
+
+    #[test]
+    fn only_what_changed_is_taken_back() {
+        assert_eq!(changes(&[(1, "a"), (2, "b")], &[(1, "a"), (2, "b")]), [""; 0]);
+        assert_eq!(changes(&[(1, "a")], &[(1, "a"), (2, "b")]), ["b", "latest"]);
+        assert_eq!(changes(&[(1, "a"), (2, "b")], &[(2, "b")]), ["a"]);
+        assert_eq!(changes(&[(1, "a"), (2, "b")], &[(1, "a")]), ["b", "latest"]);
+        assert_eq!(changes(&[], &[(1, "a")]), ["a", "latest"]);
+    }
+
+    #[test]
+    fn a_name_used_again_is_another_snapshot() {
+        assert_eq!(changes(&[(1, "a"), (5, "z")], &[(4, "a"), (5, "z")]), ["a"]);
+        assert_eq!(changes(&[(1, "a")], &[(1, "renamed")]), ["a", "renamed"]);
+    }
+
+    #[test]
+    fn snapshots_are_found_in_the_order_of_their_ids() {
+        // The newest by time is not always the last that was pushed.
+        let list = snapshots(&[(7, "old import"), (3, "b"), (5, "newest")]);
+        assert_eq!(list.latest().unwrap().name, "newest");
+        assert_eq!(list.by_id(SnapshotId(3)).unwrap().name, "b");
+        assert_eq!(list.by_name(b"b").unwrap().id, SnapshotId(3));
+        assert!(list.by_id(SnapshotId(4)).is_none());
+        let after = |id| {
+            list.after(SnapshotId(id))
+                .iter()
+                .map(|snapshot| snapshot.id.0)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (after(-1), after(3), after(4), after(7)),
+            (vec![3, 5, 7], vec![5, 7], vec![5, 7], vec![])
+        );
+        assert_eq!(
+            list.newest_within(SnapshotId(1), SnapshotId(6)).unwrap().id,
+            SnapshotId(5)
+        );
+    }
+}

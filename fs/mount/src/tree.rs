@@ -1,0 +1,296 @@
+//! The tree of snapshots by node id: every question that the kernel asks about
+//! it, answered from the store. Nothing here knows of replies or of a mount.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fuser::{Errno, FileAttr, INodeNo};
+use yore_store::{Entry, Kind, Repository, Snapshot, SnapshotId};
+
+use crate::attr::Look;
+use crate::cookie;
+use crate::fault::Fault;
+use crate::live::{LATEST, Live};
+use crate::node::Node;
+
+/// How long the kernel may keep what cannot change: what is below a snapshot.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// How long it may keep the root's attributes, that is, its modification time.
+const BRIEFLY: Duration = Duration::from_secs(1);
+/// What is asked for anew each time: where `latest` points, what the root lacks.
+const NEVER: Duration = Duration::ZERO;
+
+/// A node's attributes, and for how long name and attributes may be kept.
+pub(crate) struct Seen {
+    /// The attributes; node 0 where there is nothing of that name.
+    pub(crate) attr: FileAttr,
+    /// How long this stays true.
+    pub(crate) ttl: Duration,
+}
+
+/// A line of a listing.
+pub(crate) struct Child<'a> {
+    /// Its name in the folder.
+    pub(crate) name: &'a [u8],
+    /// Where a listing goes on after it.
+    pub(crate) cookie: u64,
+    /// What it is.
+    pub(crate) seen: Seen,
+}
+
+/// The snapshots of a repository as a tree of nodes.
+pub(crate) struct Tree {
+    /// What is shown.
+    pub(crate) repository: Arc<Repository>,
+    /// The snapshots in the root.
+    pub(crate) live: Arc<Live>,
+    /// How owners and modes are shown.
+    pub(crate) look: Look,
+}
+
+impl Tree {
+    /// What a name in a folder is. The names `.` and `..` come from an NFS server
+    /// that finds its way back to a node which the kernel has forgotten.
+    pub(crate) fn lookup(&self, parent: INodeNo, name: &[u8]) -> Result<Seen, Fault> {
+        match (node(parent)?, name) {
+            (_, b".") => self.attributes(parent),
+            (node, b"..") => self.attributes(self.parent(node)?),
+            (Node::Root, name) => self.lookup_snapshot(name),
+            (Node::Folder { folder, snapshot }, name) => {
+                let listing = self.repository.list(snapshot, folder)?;
+                match listing.binary_search_by(|entry| entry.name.as_slice().cmp(name)) {
+                    Ok(index) => self.entry_seen(&listing[index], snapshot),
+                    Err(_) => Ok(Seen {
+                        attr: self.look.absent(),
+                        ttl: FOREVER,
+                    }),
+                }
+            }
+            _ => Err(Errno::ENOTDIR.into()),
+        }
+    }
+
+    /// What a node's attributes are.
+    pub(crate) fn attributes(&self, id: INodeNo) -> Result<Seen, Fault> {
+        match node(id)? {
+            Node::Root => Ok(Seen {
+                attr: self.look.root(self.live.current()?.latest()),
+                ttl: BRIEFLY,
+            }),
+            Node::Latest(target) => self.latest_seen(&self.snapshot(target)?),
+            Node::Link { link, snapshot } => {
+                let names = self.repository.links(snapshot, link)?;
+                let entry = names.first().ok_or(Errno::ESTALE)?;
+                Ok(Seen {
+                    attr: self.look.entry(id, entry, names.len() as u32),
+                    ttl: FOREVER,
+                })
+            }
+            node => Ok(Seen {
+                attr: self.look.entry(id, &self.entry_of(node)?, 1),
+                ttl: FOREVER,
+            }),
+        }
+    }
+
+    /// Hands the children of a folder that come after a cookie to `full`, until
+    /// there are no more or it says that it is.
+    pub(crate) fn list(&self, id: INodeNo, after: u64, mut full: impl FnMut(Child<'_>) -> bool) -> Result<(), Fault> {
+        let node = node(id)?;
+        if after < cookie::DOT && full(self.dots(b".", cookie::DOT, id)) {
+            return Ok(());
+        }
+        if after < cookie::DOT_DOT && full(self.dots(b"..", cookie::DOT_DOT, self.parent(node)?)) {
+            return Ok(());
+        }
+        match node {
+            Node::Root => self.list_snapshots(after, full),
+            Node::Folder { folder, snapshot } => {
+                let listing = self.repository.list(snapshot, folder)?;
+                for (index, entry) in listing.iter().enumerate().skip(cookie::index_after(after)) {
+                    let seen = self.entry_seen(entry, snapshot)?;
+                    if full(Child {
+                        name: &entry.name,
+                        cookie: cookie::of_index(index),
+                        seen,
+                    }) {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            _ => Err(Errno::ENOTDIR.into()),
+        }
+    }
+
+    /// The entry behind a node; the root and `latest` have none.
+    pub(crate) fn entry(&self, id: INodeNo) -> Result<Option<Entry>, Fault> {
+        match node(id)? {
+            Node::Root | Node::Latest(_) => Ok(None),
+            node => self.entry_of(node).map(Some),
+        }
+    }
+
+    /// The text of a symlink.
+    pub(crate) fn target(&self, id: INodeNo) -> Result<Vec<u8>, Fault> {
+        if let Node::Latest(target) = node(id)? {
+            return Ok(self.snapshot(target)?.name.into_bytes());
+        }
+        let entry = self.entry(id)?.filter(|entry| entry.meta.kind == Kind::Symlink);
+        Ok(entry.ok_or(Errno::EINVAL)?.meta.target)
+    }
+
+    /// A node's path, starting with a snapshot, for a message; if it cannot be
+    /// found, what is known of the node.
+    pub(crate) fn describe(&self, id: INodeNo) -> String {
+        self.path(id).unwrap_or_else(|| format!("{:?}", Node::unpack(id)))
+    }
+
+    fn path(&self, id: INodeNo) -> Option<String> {
+        let node = Node::unpack(id)?;
+        let mut entry = self.entry_of(node).ok()?;
+        let snapshot = match node {
+            Node::Folder { snapshot, .. } | Node::Link { snapshot, .. } => self.snapshot(snapshot).ok()?,
+            _ => self.live.known().newest_within(entry.first, entry.last)?.clone(),
+        };
+        let mut names = Vec::new();
+        while !entry.name.is_empty() {
+            names.push(String::from_utf8_lossy(&entry.name).into_owned());
+            if entry.folder == snapshot.root {
+                break;
+            }
+            entry = self.repository.folder(snapshot.id, entry.folder).ok()??;
+        }
+        names.push(snapshot.name);
+        names.reverse();
+        Some(names.join("/"))
+    }
+
+    fn lookup_snapshot(&self, name: &[u8]) -> Result<Seen, Fault> {
+        let snapshots = self.live.current()?;
+        if name == LATEST.as_bytes()
+            && let Some(newest) = snapshots.latest()
+        {
+            return self.latest_seen(newest);
+        }
+        match snapshots.by_name(name) {
+            Some(snapshot) => self.snapshot_seen(snapshot),
+            None => Ok(Seen {
+                attr: self.look.absent(),
+                ttl: NEVER,
+            }),
+        }
+    }
+
+    fn list_snapshots(&self, after: u64, mut full: impl FnMut(Child<'_>) -> bool) -> Result<(), Fault> {
+        let snapshots = self.live.current()?;
+        if after < cookie::LATEST
+            && let Some(newest) = snapshots.latest()
+            && full(Child {
+                name: LATEST.as_bytes(),
+                cookie: cookie::LATEST,
+                seen: self.latest_seen(newest)?,
+            })
+        {
+            return Ok(());
+        }
+        for snapshot in snapshots.after(cookie::snapshot_before(after)) {
+            let seen = self.snapshot_seen(snapshot)?;
+            if full(Child {
+                name: snapshot.name.as_bytes(),
+                cookie: cookie::of_snapshot(snapshot.id),
+                seen,
+            }) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// `.` or `..`, of which a listing shows only the node.
+    fn dots(&self, name: &'static [u8], cookie: u64, id: INodeNo) -> Child<'static> {
+        Child {
+            name,
+            cookie,
+            seen: Seen {
+                attr: FileAttr {
+                    ino: id,
+                    ..self.look.root(None)
+                },
+                ttl: NEVER,
+            },
+        }
+    }
+
+    fn latest_seen(&self, newest: &Snapshot) -> Result<Seen, Fault> {
+        let id = pack(Node::Latest(newest.id))?;
+        Ok(Seen {
+            attr: self.look.latest(id, newest),
+            ttl: NEVER,
+        })
+    }
+
+    /// A snapshot's own folder. Its name may be kept: it is taken back when it goes.
+    fn snapshot_seen(&self, snapshot: &Snapshot) -> Result<Seen, Fault> {
+        let id = pack(Node::Folder {
+            folder: snapshot.root,
+            snapshot: snapshot.id,
+        })?;
+        Ok(Seen {
+            attr: self.look.entry(id, &self.repository.root(snapshot.id)?, 1),
+            ttl: FOREVER,
+        })
+    }
+
+    fn entry_seen(&self, entry: &Entry, snapshot: SnapshotId) -> Result<Seen, Fault> {
+        let node = Node::of(entry, snapshot);
+        let links = match node {
+            Node::Link { link, .. } => self.repository.links(snapshot, link)?.len() as u32,
+            _ => 1,
+        };
+        Ok(Seen {
+            attr: self.look.entry(pack(node)?, entry, links),
+            ttl: FOREVER,
+        })
+    }
+
+    /// The entry of a node below a snapshot; ESTALE if it was forgotten since.
+    fn entry_of(&self, node: Node) -> Result<Entry, Fault> {
+        let entry = match node {
+            Node::Root | Node::Latest(_) => None,
+            Node::Entry(id) => self.repository.entry(id)?,
+            Node::Link { link, snapshot } => self.repository.links(snapshot, link)?.into_iter().next(),
+            Node::Folder { folder, snapshot } if self.snapshot(snapshot)?.root == folder => {
+                Some(self.repository.root(snapshot)?)
+            }
+            Node::Folder { folder, snapshot } => self.repository.folder(snapshot, folder)?,
+        };
+        Ok(entry.ok_or(Errno::ESTALE)?)
+    }
+
+    fn parent(&self, node: Node) -> Result<INodeNo, Fault> {
+        match node {
+            Node::Root => Ok(INodeNo::ROOT),
+            Node::Folder { folder, snapshot } if self.snapshot(snapshot)?.root == folder => Ok(INodeNo::ROOT),
+            Node::Folder { snapshot, .. } => pack(Node::Folder {
+                folder: self.entry_of(node)?.folder,
+                snapshot,
+            }),
+            _ => Err(Errno::ENOTDIR.into()),
+        }
+    }
+
+    fn snapshot(&self, id: SnapshotId) -> Result<Snapshot, Fault> {
+        Ok(self.live.known().by_id(id).cloned().ok_or(Errno::ESTALE)?)
+    }
+}
+
+/// The node of an id that the kernel, or a program through NFS, presents.
+fn node(id: INodeNo) -> Result<Node, Fault> {
+    Ok(Node::unpack(id).ok_or(Errno::ESTALE)?)
+}
+
+/// The id of a node; EOVERFLOW where the catalog has outgrown node ids.
+fn pack(node: Node) -> Result<INodeNo, Fault> {
+    Ok(node.pack().ok_or(Errno::EOVERFLOW)?)
+}

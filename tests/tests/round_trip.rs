@@ -1,0 +1,46 @@
+//! A real folder in, the same folder out.
+
+use std::fs;
+
+use yore_tests::{Stage, differences};
+
+#[test]
+fn a_changing_tree_comes_back_as_it_was_each_time() {
+    let stage = Stage::new();
+    let source = stage.source();
+    fs::create_dir_all(source.join("a/b")).unwrap();
+    fs::write(source.join("a/b/small"), "one").unwrap();
+    fs::write(source.join("empty"), "").unwrap();
+    fs::write(source.join("medium"), noise(1, 300_000)).unwrap();
+    fs::write(source.join("large"), noise(2, 9_000_000)).unwrap();
+    let first = stage.snapshot().snapshot.unwrap();
+    assert_eq!(differences(&source, &stage.restored(&first, "out1")), "");
+
+    fs::remove_file(source.join("a/b/small")).unwrap();
+    fs::write(source.join("a/new"), "two").unwrap();
+    let mut medium = noise(1, 300_000);
+    medium[1000] ^= 1;
+    fs::write(source.join("medium"), medium).unwrap();
+    let mut large = noise(2, 9_000_000);
+    large.insert(0, 7);
+    fs::write(source.join("large"), &large).unwrap();
+    let before = stage.restored(&first, "kept");
+    let outcome = stage.snapshot();
+    assert_eq!(outcome.deltas, 2);
+    let second = outcome.snapshot.unwrap();
+    assert_eq!(differences(&source, &stage.restored(&second, "out2")), "");
+    assert_eq!(differences(&before, &stage.restored(&first, "out1-again")), "");
+}
+
+/// Bytes that do not compress, the same for the same seed.
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    (0..length)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 32) as u8
+        })
+        .collect()
+}
