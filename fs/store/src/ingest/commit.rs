@@ -9,11 +9,11 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::catalog::{ALIVE, Content, SNAPSHOT, Snapshot};
+use crate::catalog::{ALIVE, SNAPSHOT, Snapshot};
 use crate::ingest::rows::Totals;
-use crate::ingest::succession::{Conversion, release};
+use crate::ingest::succession::Conversion;
 use crate::ingest::{Committed, Ingest};
-use crate::{ContentId, Error, Kind, Result, RunId, lock, time};
+use crate::{Error, Kind, Result, RunId, lock, time};
 
 impl Ingest {
     /// Makes the push a snapshot of the time that it is now. `unread` is the number of paths
@@ -38,7 +38,7 @@ impl Ingest {
         let totals = self.close_entries(&transaction)?;
         let (mut deltas, mut freed) = (0, std::mem::take(&mut self.unused_runs));
         for conversion in &conversions {
-            let runs = conversion.apply(&repository, &transaction)?;
+            let runs = conversion.apply(&transaction)?;
             deltas += u64::from(!runs.is_empty());
             freed.extend(runs);
         }
@@ -152,20 +152,6 @@ fn free_name(connection: &Connection, time: i64) -> Result<String> {
         name = format!("{plain}-{suffix}");
     }
     Ok(name)
-}
-
-/// Gives content `old` what `new`, the same bytes and whole, lies in, and `new`'s entries to it.
-/// Gives the runs that held the delta.
-pub(crate) fn make_whole(connection: &Connection, old: ContentId, new: ContentId) -> Result<Vec<RunId>> {
-    let freed = release(connection, old)?;
-    let content = Content::get(connection, new)?.ok_or_else(|| Error::Damaged(format!("catalog: no content {new}")))?;
-    connection.execute("UPDATE parts SET content = ?1 WHERE content = ?2", (old, new))?;
-    connection.execute("DELETE FROM contents WHERE id = ?1", [new])?;
-    connection.execute(
-        "UPDATE contents SET run = ?2, skip = ?3, base = NULL, stream = 0, map = NULL WHERE id = ?1",
-        (old, content.run, content.skip as i64),
-    )?;
-    Ok(freed)
 }
 
 /// Drops runs that nothing lies in any more, and marks files as dead that no run lies in.

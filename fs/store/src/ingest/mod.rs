@@ -16,6 +16,8 @@ mod rows;
 mod succession;
 mod tree;
 
+pub(crate) use commit::drop_runs;
+pub(crate) use succession::{release, write_delta};
 pub use large::{BaseValues, LargeOp};
 pub use tree::Body;
 

@@ -13,7 +13,7 @@ use crate::ingest::Ingest;
 use crate::layout::{GROUP, MEDIUM};
 use crate::read::ContentReader;
 use crate::write::{StreamSink, Writer};
-use crate::{ContentId, Error, PushId, Repository, Result};
+use crate::{ContentId, Error, PushId, Result, RunId};
 
 /// A reverse delta that has been written and that no row names yet.
 pub(crate) struct Conversion {
@@ -147,8 +147,7 @@ impl Conversion {
 
     /// Changes the rows, if the content is still as it was; inside the transaction of a commit.
     /// Gives the runs that it no longer lies in.
-    pub fn apply(&self, repository: &Repository, connection: &Connection) -> Result<Vec<crate::RunId>> {
-        let _ = repository;
+    pub fn apply(&self, connection: &Connection) -> Result<Vec<RunId>> {
         let still = Content::get(connection, self.old.id)?.as_ref() == Some(&self.old);
         let base = Content::get(connection, self.base)?;
         let chain_ends = base.is_some_and(|base| base.base != Some(self.old.id));
@@ -166,7 +165,7 @@ impl Conversion {
 }
 
 /// Takes a content off the runs that it lies in; gives those runs.
-pub(crate) fn release(connection: &Connection, content: ContentId) -> Result<Vec<crate::RunId>> {
+pub(crate) fn release(connection: &Connection, content: ContentId) -> Result<Vec<RunId>> {
     let mut statement = connection.prepare_cached(
         "SELECT run FROM contents WHERE id = ?1 AND run IS NOT NULL
          UNION SELECT run FROM parts WHERE content = ?1 AND run IS NOT NULL",

@@ -144,3 +144,21 @@ fn short_map(repository: &Repository, delta: &Content, stream: Stretch) -> Resul
     repository.read_stretch(stream, 0, &mut bytes).map_err(FrameError::into_error)?;
     delta::parse(&bytes, delta.id)
 }
+
+impl Repository {
+    /// The map of a delta onto its own base.
+    pub(crate) fn own_map(&self, id: ContentId) -> Result<Map> {
+        let (content, stored) = {
+            let connection = self.connection()?;
+            let content = Content::get(&connection, id)?;
+            let content = content.ok_or_else(|| Error::Damaged(format!("catalog: no content {id}")))?;
+            let stored = stored_map(&connection, &content)?;
+            (content, stored)
+        };
+        let run = content.run.ok_or_else(|| Error::Damaged(format!("catalog: delta {id} lies nowhere")))?;
+        match stored {
+            Some(map) => Ok(map),
+            None => short_map(self, &content, Stretch { run, skip: content.skip, length: content.stream }),
+        }
+    }
+}
