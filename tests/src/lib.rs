@@ -87,3 +87,23 @@ pub fn differences(a: &Path, b: &Path) -> String {
     let slash = |path: &Path| format!("{}/", path.display());
     run(Command::new("rsync").args(["-aHAXn", "--checksum", "--modify-window=-1", "--itemize-changes", "--delete"]).args([slash(a), slash(b)]))
 }
+
+/// Bytes that do not compress, the same for the same seed.
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// Bytes that the files below a folder take on the disk.
+pub fn disk_usage(folder: &Path) -> u64 {
+    let text = run(Command::new("du").args(["-s", "--block-size=1"]).arg(folder));
+    text.split_whitespace().next().and_then(|number| number.parse().ok()).expect("du prints a number first")
+}

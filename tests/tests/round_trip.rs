@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use yore_tests::{Stage, differences};
+use yore_tests::{Stage, differences, noise};
 
 #[test]
 fn a_changing_tree_comes_back_as_it_was_each_time() {
@@ -30,17 +30,4 @@ fn a_changing_tree_comes_back_as_it_was_each_time() {
     let second = outcome.snapshot.unwrap();
     assert_eq!(differences(&source, &stage.restored(&second, "out2")), "");
     assert_eq!(differences(&before, &stage.restored(&first, "out1-again")), "");
-}
-
-/// Bytes that do not compress, the same for the same seed.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    (0..length)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 32) as u8
-        })
-        .collect()
 }

@@ -151,6 +151,18 @@ impl Repository {
         Ok(Borrowed { repository: self, connection: Some(connection) })
     }
 
+    /// Folds SQLite's log into the catalog, as far as readers let it; what is left is folded later.
+    pub(crate) fn checkpoint(&self) -> Result<()> {
+        let connection = self.connection()?;
+        connection.busy_timeout(std::time::Duration::ZERO)?;
+        let folded = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        connection.busy_timeout(catalog::BUSY)?;
+        match folded {
+            Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == rusqlite::ErrorCode::DatabaseBusy => Ok(()),
+            folded => Ok(folded?),
+        }
+    }
+
     /// Refuses to write where that is not possible.
     pub(crate) fn writable(&self) -> Result<()> {
         match self.is_read_only() {

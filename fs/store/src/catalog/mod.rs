@@ -21,7 +21,7 @@ use crate::{Error, Result};
 pub const ALIVE: i64 = i64::MAX;
 
 /// How long a writer waits for another one's transaction, which are seconds at most.
-const BUSY: Duration = Duration::from_secs(120);
+pub const BUSY: Duration = Duration::from_secs(120);
 
 /// How a catalog can be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

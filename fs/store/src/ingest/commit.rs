@@ -53,6 +53,7 @@ impl Ingest {
         self.committed = true;
         drop(writer_lock);
         repository.unlink_dead()?;
+        repository.checkpoint()?;
         Ok(Committed { snapshot, deltas })
     }
 

@@ -58,6 +58,7 @@ impl Repository {
         let mut forgotten = self.forget_rows(snapshots)?;
         forgotten.contents = self.collect()?;
         self.repack()?;
+        self.checkpoint()?;
         forgotten.bytes = before - self.file_bytes()?;
         Ok(forgotten)
     }
