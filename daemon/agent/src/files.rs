@@ -65,7 +65,7 @@ impl Push<'_> {
         }
         let body = Body { hash: Hash::of(&bytes), size: bytes.len() as u64 };
         self.counts.bytes_read += body.size;
-        if self.has(&body.hash)? {
+        if self.has(&body.hash, body.size)? {
             return Ok(Some(body));
         }
         match body.size <= SMALL {
@@ -91,14 +91,14 @@ impl Push<'_> {
         let body = match base.zip(values) {
             Some((base, values)) => {
                 let scan = large.scan().map_err(from_large)?;
-                match self.has(&scan.hash)? {
+                match self.has(&scan.hash, stat.size)? {
                     true => Body { hash: scan.hash, size: stat.size },
                     false => large.send_against(&mut self.destination, &scan, base, &values).map_err(from_large)?,
                 }
             }
             None if self.sent_sizes.contains(&stat.size) || self.state.knows_size(stat.size)? => {
                 let scan = large.scan().map_err(from_large)?;
-                match self.has(&scan.hash)? {
+                match self.has(&scan.hash, stat.size)? {
                     true => Body { hash: scan.hash, size: stat.size },
                     false => large.send(&mut self.destination).map_err(from_large)?,
                 }

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 
-use yore_store::{Body, Hash, Kind, Meta};
+use yore_store::{Body, Hash, Kind, Meta, SMALL};
 use yore_wire::Message;
 
 use crate::block::Block;
@@ -257,8 +257,9 @@ impl<'a> Push<'a> {
     }
 
     /// Whether the repository has a content, or this push has sent it.
-    pub(crate) fn has(&self, hash: &Hash) -> Result<bool, AgentError> {
-        Ok(self.sent.contains(&short(hash)) || self.state.knows(hash)?)
+    /// Small ones of earlier pushes are not looked for: sending one again costs less.
+    pub(crate) fn has(&self, hash: &Hash, size: u64) -> Result<bool, AgentError> {
+        Ok(self.sent.contains(&short(hash)) || (size > SMALL && self.state.knows(hash)?))
     }
 
     /// Sends what waits in the current block.

@@ -91,7 +91,6 @@ impl Ingest {
         if self.large.is_some() {
             return Err(Error::Refused("a large content inside another".into()));
         }
-        self.flush()?;
         let base = base.map(|hash| self.large_base(hash)).transpose()?;
         let id = self.next_content()?;
         self.large = Some(LargeContent {
@@ -148,11 +147,15 @@ impl Ingest {
 
     /// Writes the rows of a complete large content, unless it is known whole already.
     fn keep_large(&mut self, large: LargeContent, hash: Hash) -> Result<()> {
-        let known = {
-            let connection = self.repository.connection()?;
-            Content::find(&connection, &hash, Some(self.writer.push))?.filter(|known| known.base.is_none())
+        let known = match self.recent.get(&hash) {
+            Some(id) => Some(*id),
+            None => {
+                let connection = self.repository.connection()?;
+                let found = Content::find(&connection, &hash, Some(self.writer.push))?;
+                found.filter(|found| found.base.is_none()).map(|found| found.id)
+            }
         };
-        let id = known.as_ref().map_or(large.id, |known| known.id);
+        let id = known.unwrap_or(large.id);
         if known.is_none() {
             self.add_row(NewRow::Content { id, hash, size: large.size, run: None, skip: 0 })?;
             for (segment, part) in large.parts.iter().enumerate() {

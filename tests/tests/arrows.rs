@@ -1,0 +1,41 @@
+//! The crates depend on each other downwards only.
+//!
+//! ```text
+//! cli  ▶  daemon/agent  ▶  daemon/wire  ▶  fs/mount  ▶  fs/store
+//! ```
+
+use std::process::Command;
+
+use yore_tests::run;
+
+/// From the top down: each may use those after it.
+const ORDER: [&str; 6] = ["yore-tests", "yore", "yore-agent", "yore-wire", "yore-mount", "yore-store"];
+
+/// What a crate must not know of, whatever its place.
+const STRANGERS: [(&str, &[&str]); 3] = [
+    ("yore-store", &["fuser", "clap", "tokio", "russh", "indicatif"]),
+    ("yore-mount", &["russh", "clap", "rusqlite"]),
+    ("yore-wire", &["rusqlite", "fuser", "rustix", "yore-mount"]),
+];
+
+#[test]
+fn arrows_run_downwards() {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let tree = |package: &str| {
+        run(Command::new(&cargo).current_dir(root).args([
+            "tree", "--offline", "--depth=1", "--prefix=none", "--edges=normal", "--format={p}", "-p", package,
+        ]))
+    };
+    for (place, package) in ORDER.iter().enumerate() {
+        let tree = tree(package);
+        let used: Vec<&str> = tree.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
+        for above in &ORDER[..place] {
+            assert!(!used.contains(above), "{package} uses {above}");
+        }
+        for (name, strangers) in STRANGERS {
+            let known: Vec<_> = strangers.iter().filter(|stranger| name == *package && used.contains(stranger)).collect();
+            assert!(known.is_empty(), "{package} uses {known:?}");
+        }
+    }
+}

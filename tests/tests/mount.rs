@@ -1,0 +1,181 @@
+//! Real mounts. These need /dev/fuse and fail where it is missing.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use yore_mount::{Mounted, Options, mount};
+use yore_store::Repository;
+use yore_tests::{Stage, differences, noise, run};
+
+/// A mounted stage; unmounted when dropped.
+struct View {
+    mountpoint: PathBuf,
+    _mounted: Mounted,
+}
+
+impl View {
+    fn of(stage: &Stage, options: Options) -> Self {
+        let mountpoint = stage.folder.path().join("mnt");
+        fs::create_dir_all(&mountpoint).unwrap();
+        let repository = Arc::new(Repository::open(stage.repository.path()).unwrap());
+        let mounted = mount(repository, &mountpoint, options).expect("a mount; is there /dev/fuse?");
+        View { mountpoint, _mounted: mounted }
+    }
+
+    fn path(&self, snapshot: &str, path: &Path) -> PathBuf {
+        self.mountpoint.join(snapshot).join(path.strip_prefix("/").unwrap())
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        let _ = yore_mount::detach(&self.mountpoint);
+    }
+}
+
+fn tree(source: &Path) {
+    fs::create_dir_all(source.join("folder/inner")).unwrap();
+    fs::write(source.join("folder/small"), "small\n").unwrap();
+    fs::write(source.join("folder/inner/medium"), noise(1, 300_000)).unwrap();
+    fs::write(source.join("large"), noise(2, 9 << 20)).unwrap();
+    fs::write(source.join("empty"), "").unwrap();
+    fs::hard_link(source.join("large"), source.join("linked")).unwrap();
+    std::os::unix::fs::symlink("nowhere", source.join("dangling")).unwrap();
+    run(Command::new("mkfifo").arg(source.join("fifo")));
+    run(Command::new("setfattr").args(["-n", "user.note", "-v", "kept"]).arg(source.join("empty")));
+    let sparse = File::create(source.join("sparse")).unwrap();
+    sparse.set_len(10 << 20).unwrap();
+    sparse.write_all_at(&[7; 4096], 5 << 20).unwrap();
+}
+
+#[test]
+fn cp_through_the_mount_equals_the_source() {
+    let stage = Stage::new();
+    tree(&stage.source());
+    let first = stage.snapshot().snapshot.unwrap();
+    let copy = stage.restored(&first, "first");
+    fs::write(stage.source().join("large"), noise(2, 9 << 20)[1..].to_vec()).unwrap();
+    fs::remove_file(stage.source().join("folder/small")).unwrap();
+    let second = stage.snapshot().snapshot.unwrap();
+    let view = View::of(&stage, Options::default());
+    for (snapshot, like) in [(&first, &copy), (&second, &stage.source())] {
+        let out = stage.folder.path().join(format!("cp-{}", snapshot.name));
+        run(Command::new("cp").arg("-a").arg(view.path(&snapshot.name, &stage.source())).arg(&out));
+        assert_eq!(differences(like, &out), "", "{}", snapshot.name);
+        assert_eq!(differences(like, &view.path(&snapshot.name, &stage.source())), "", "{}", snapshot.name);
+    }
+}
+
+#[test]
+fn links_holes_kinds_and_numbers_are_right() {
+    let stage = Stage::new();
+    tree(&stage.source());
+    let snapshot = stage.snapshot().snapshot.unwrap();
+    let view = View::of(&stage, Options::default());
+    let at = |name: &str| view.path(&snapshot.name, &stage.source().join(name));
+    let (large, linked) = (fs::metadata(at("large")).unwrap(), fs::metadata(at("linked")).unwrap());
+    assert_eq!((large.nlink(), large.ino()), (2, linked.ino()));
+    let sparse = File::open(at("sparse")).unwrap();
+    let seek = |from| rustix::fs::seek(&sparse, from).unwrap();
+    assert_eq!(seek(rustix::fs::SeekFrom::Data(0)), 5 << 20);
+    assert_eq!(seek(rustix::fs::SeekFrom::Hole(5 << 20)), (5 << 20) + 4096);
+    let kinds = run(Command::new("find").arg(at("")).args(["-mindepth", "1", "-maxdepth", "1", "-printf", "%f%y "]));
+    for kind in ["dangling" , "fifo", "folder", "large"].iter().zip(["l", "p", "d", "f"]) {
+        assert!(kinds.contains(&format!("{}{} ", kind.0, kind.1)), "{kinds}");
+    }
+    let space = rustix::fs::statvfs(&view.mountpoint).unwrap();
+    assert!(space.f_blocks > 0 && space.f_namemax == 255);
+}
+
+#[test]
+fn nothing_can_be_written() {
+    let stage = Stage::new();
+    tree(&stage.source());
+    let snapshot = stage.snapshot().snapshot.unwrap();
+    let view = View::of(&stage, Options::default());
+    let at = view.path(&snapshot.name, &stage.source());
+    let read_only = |result: std::io::Result<()>| {
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::ReadOnlyFilesystem);
+    };
+    read_only(fs::write(at.join("large"), "x"));
+    read_only(fs::write(at.join("new"), "x"));
+    read_only(fs::create_dir(at.join("new")));
+    read_only(fs::remove_file(at.join("large")));
+    read_only(fs::rename(at.join("large"), at.join("other")));
+    read_only(fs::create_dir(view.mountpoint.join("new")));
+}
+
+#[test]
+fn the_list_of_snapshots_lives() {
+    let stage = Stage::new();
+    tree(&stage.source());
+    let first = stage.snapshot().snapshot.unwrap();
+    let view = View::of(&stage, Options::default());
+    let names = || {
+        let mut names: Vec<String> = fs::read_dir(&view.mountpoint)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    let latest = || fs::read_link(view.mountpoint.join("latest")).unwrap().into_os_string().into_string().unwrap();
+    assert_eq!((names(), latest()), (vec![first.name.clone(), "latest".into()], first.name.clone()));
+    fs::write(stage.source().join("new"), "new").unwrap();
+    let second = stage.snapshot().snapshot.unwrap();
+    assert_eq!(names(), [first.name.clone(), second.name.clone(), "latest".into()]);
+    assert_eq!(latest(), second.name);
+    assert_eq!(fs::read(view.path("latest", &stage.source().join("new"))).unwrap(), b"new");
+    stage.repository.forget(&[second.id]).unwrap();
+    assert_eq!((names(), latest()), (vec![first.name.clone(), "latest".into()], first.name));
+}
+
+#[test]
+fn an_open_file_is_read_on_while_its_snapshot_is_rebased_and_repacked() {
+    let stage = Stage::new();
+    let path = stage.source().join("file");
+    let mut bytes = noise(1, 6 << 20);
+    fs::write(&path, &bytes).unwrap();
+    let first = stage.snapshot().snapshot.unwrap();
+    let oldest = bytes.clone();
+    let mut between = Vec::new();
+    for version in 0..4usize {
+        bytes[version << 20..(version << 20) + 5000].copy_from_slice(&noise(9 + version as u64, 5000));
+        fs::write(&path, &bytes).unwrap();
+        between.push(stage.snapshot().snapshot.unwrap());
+    }
+    let view = View::of(&stage, Options::default());
+    let open = File::open(view.path(&first.name, &path)).unwrap();
+    let mut start = vec![0; 100_000];
+    open.read_exact_at(&mut start, 0).unwrap();
+    for gone in &between[..3] {
+        stage.repository.forget(&[gone.id]).unwrap();
+    }
+    fs::write(&path, noise(77, 6 << 20)).unwrap();
+    stage.snapshot();
+    let mut all = vec![0; oldest.len()];
+    open.read_exact_at(&mut all, 0).unwrap();
+    assert!(start == oldest[..100_000] && all == oldest);
+}
+
+#[test]
+fn damage_is_an_error_and_never_wrong_bytes() {
+    let stage = Stage::new();
+    fs::write(stage.source().join("large"), noise(2, 9 << 20)).unwrap();
+    fs::write(stage.source().join("well"), noise(3, 2 << 20)).unwrap();
+    let snapshot = stage.snapshot().snapshot.unwrap();
+    let heads = run(Command::new("find").arg(stage.repository.path().join("heads")).args(["-type", "f", "-size", "+4000k"]));
+    let victim = heads.lines().next().expect("a whole segment");
+    let file = File::options().read(true).write(true).open(victim).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, 1 << 20).unwrap();
+    file.write_all_at(&[byte[0] ^ 4], 1 << 20).unwrap();
+    let view = View::of(&stage, Options::default());
+    let error = fs::read(view.path(&snapshot.name, &stage.source().join("large"))).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(5), "{error}");
+    assert!(fs::read(view.path(&snapshot.name, &stage.source().join("well"))).unwrap() == noise(3, 2 << 20));
+}
