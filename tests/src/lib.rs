@@ -20,10 +20,17 @@ pub struct Stage {
 impl Stage {
     /// An empty repository and an empty source.
     pub fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("yore-").tempdir().expect("a temporary folder");
+        let folder = tempfile::Builder::new()
+            .prefix("yore-")
+            .tempdir()
+            .expect("a temporary folder");
         std::fs::create_dir(folder.path().join("source")).expect("a source");
-        let repository = Repository::init(&folder.path().join("repository"), Compression::Zstd(3)).expect("a repository");
-        Stage { folder, repository: Arc::new(repository) }
+        let repository =
+            Repository::init(&folder.path().join("repository"), Compression::Zstd(3)).expect("a repository");
+        Stage {
+            folder,
+            repository: Arc::new(repository),
+        }
     }
 
     /// The source folder.
@@ -71,7 +78,9 @@ impl Default for Stage {
 
 /// Runs a command; panics with what it printed if it fails.
 pub fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; contrib/test installs what is missing"));
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}; contrib/test installs what is missing"));
     assert!(
         output.status.success(),
         "{command:?}: {}\n{}{}",
@@ -85,7 +94,15 @@ pub fn run(command: &mut Command) -> String {
 /// What rsync finds different between two trees, in everything that it can compare.
 pub fn differences(a: &Path, b: &Path) -> String {
     let slash = |path: &Path| format!("{}/", path.display());
-    run(Command::new("rsync").args(["-aHAXn", "--checksum", "--modify-window=-1", "--itemize-changes", "--delete"]).args([slash(a), slash(b)]))
+    run(Command::new("rsync")
+        .args([
+            "-aHAXn",
+            "--checksum",
+            "--modify-window=-1",
+            "--itemize-changes",
+            "--delete",
+        ])
+        .args([slash(a), slash(b)]))
 }
 
 /// Bytes that do not compress, the same for the same seed.
@@ -105,5 +122,8 @@ pub fn noise(seed: u64, length: usize) -> Vec<u8> {
 /// Bytes that the files below a folder take on the disk.
 pub fn disk_usage(folder: &Path) -> u64 {
     let text = run(Command::new("du").args(["-s", "--block-size=1"]).arg(folder));
-    text.split_whitespace().next().and_then(|number| number.parse().ok()).expect("du prints a number first")
+    text.split_whitespace()
+        .next()
+        .and_then(|number| number.parse().ok())
+        .expect("du prints a number first")
 }

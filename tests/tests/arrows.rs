@@ -9,7 +9,14 @@ use std::process::Command;
 use yore_tests::run;
 
 /// From the top down: each may use those after it.
-const ORDER: [&str; 6] = ["yore-tests", "yore", "yore-agent", "yore-wire", "yore-mount", "yore-store"];
+const ORDER: [&str; 6] = [
+    "yore-tests",
+    "yore",
+    "yore-agent",
+    "yore-wire",
+    "yore-mount",
+    "yore-store",
+];
 
 /// What a crate must not know of, whatever its place.
 const STRANGERS: [(&str, &[&str]); 3] = [
@@ -24,7 +31,14 @@ fn arrows_run_downwards() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let tree = |package: &str| {
         run(Command::new(&cargo).current_dir(root).args([
-            "tree", "--offline", "--depth=1", "--prefix=none", "--edges=normal", "--format={p}", "-p", package,
+            "tree",
+            "--offline",
+            "--depth=1",
+            "--prefix=none",
+            "--edges=normal",
+            "--format={p}",
+            "-p",
+            package,
         ]))
     };
     for (place, package) in ORDER.iter().enumerate() {
@@ -34,7 +48,10 @@ fn arrows_run_downwards() {
             assert!(!used.contains(above), "{package} uses {above}");
         }
         for (name, strangers) in STRANGERS {
-            let known: Vec<_> = strangers.iter().filter(|stranger| name == *package && used.contains(stranger)).collect();
+            let known: Vec<_> = strangers
+                .iter()
+                .filter(|stranger| name == *package && used.contains(stranger))
+                .collect();
             assert!(known.is_empty(), "{package} uses {known:?}");
         }
     }

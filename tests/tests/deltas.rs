@@ -53,11 +53,17 @@ fn ten_snapshots_of_a_large_file_with_a_few_blocks_changed() {
 
     // Another process would have nothing in memory yet.
     let fresh = std::sync::Arc::new(Repository::open(stage.repository.path()).unwrap());
-    let entry = fresh.lookup(&snapshots[0], format!("{}/image", stage.source().display()).as_bytes()).unwrap();
+    let entry = fresh
+        .lookup(&snapshots[0], format!("{}/image", stage.source().display()).as_bytes())
+        .unwrap();
     let reader = fresh.open_content(entry.content.unwrap()).unwrap();
     let mut block = [0; 4096];
     reader.read_at(150 * MIB as u64, &mut block).unwrap();
-    assert!(fresh.bytes_read() < 600_000, "4 KiB of the oldest read {} bytes", fresh.bytes_read());
+    assert!(
+        fresh.bytes_read() < 600_000,
+        "4 KiB of the oldest read {} bytes",
+        fresh.bytes_read()
+    );
 }
 
 #[test]
@@ -80,7 +86,10 @@ fn an_inserted_byte_an_appended_log_a_rotated_log_and_copies_cost_little() {
     let before = disk_usage(stage.repository.path());
     let second = stage.snapshot().snapshot.unwrap();
     let grown = disk_usage(stage.repository.path()) - before;
-    assert!(grown < MIB as u64, "insertion, append, rename and copy took {grown} bytes");
+    assert!(
+        grown < MIB as u64,
+        "insertion, append, rename and copy took {grown} bytes"
+    );
 
     // Rotation: the content lives on under another name, so it stays whole and nothing is stored.
     fs::rename(source.join("log"), source.join("log.1")).unwrap();

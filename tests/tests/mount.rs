@@ -23,7 +23,10 @@ impl View {
         fs::create_dir_all(&mountpoint).unwrap();
         let repository = Arc::new(Repository::open(stage.repository.path()).unwrap());
         let mounted = mount(repository, &mountpoint, options).expect("a mount; is there /dev/fuse?");
-        View { mountpoint, _mounted: mounted }
+        View {
+            mountpoint,
+            _mounted: mounted,
+        }
     }
 
     fn path(&self, snapshot: &str, path: &Path) -> PathBuf {
@@ -46,7 +49,9 @@ fn tree(source: &Path) {
     fs::hard_link(source.join("large"), source.join("linked")).unwrap();
     std::os::unix::fs::symlink("nowhere", source.join("dangling")).unwrap();
     run(Command::new("mkfifo").arg(source.join("fifo")));
-    run(Command::new("setfattr").args(["-n", "user.note", "-v", "kept"]).arg(source.join("empty")));
+    run(Command::new("setfattr")
+        .args(["-n", "user.note", "-v", "kept"])
+        .arg(source.join("empty")));
     let sparse = File::create(source.join("sparse")).unwrap();
     sparse.set_len(10 << 20).unwrap();
     sparse.write_all_at(&[7; 4096], 5 << 20).unwrap();
@@ -64,9 +69,17 @@ fn cp_through_the_mount_equals_the_source() {
     let view = View::of(&stage, Options::default());
     for (snapshot, like) in [(&first, &copy), (&second, &stage.source())] {
         let out = stage.folder.path().join(format!("cp-{}", snapshot.name));
-        run(Command::new("cp").arg("-a").arg(view.path(&snapshot.name, &stage.source())).arg(&out));
+        run(Command::new("cp")
+            .arg("-a")
+            .arg(view.path(&snapshot.name, &stage.source()))
+            .arg(&out));
         assert_eq!(differences(like, &out), "", "{}", snapshot.name);
-        assert_eq!(differences(like, &view.path(&snapshot.name, &stage.source())), "", "{}", snapshot.name);
+        assert_eq!(
+            differences(like, &view.path(&snapshot.name, &stage.source())),
+            "",
+            "{}",
+            snapshot.name
+        );
     }
 }
 
@@ -83,8 +96,10 @@ fn links_holes_kinds_and_numbers_are_right() {
     let seek = |from| rustix::fs::seek(&sparse, from).unwrap();
     assert_eq!(seek(rustix::fs::SeekFrom::Data(0)), 5 << 20);
     assert_eq!(seek(rustix::fs::SeekFrom::Hole(5 << 20)), (5 << 20) + 4096);
-    let kinds = run(Command::new("find").arg(at("")).args(["-mindepth", "1", "-maxdepth", "1", "-printf", "%f%y "]));
-    for kind in ["dangling" , "fifo", "folder", "large"].iter().zip(["l", "p", "d", "f"]) {
+    let kinds = run(Command::new("find")
+        .arg(at(""))
+        .args(["-mindepth", "1", "-maxdepth", "1", "-printf", "%f%y "]));
+    for kind in ["dangling", "fifo", "folder", "large"].iter().zip(["l", "p", "d", "f"]) {
         assert!(kinds.contains(&format!("{}{} ", kind.0, kind.1)), "{kinds}");
     }
     let space = rustix::fs::statvfs(&view.mountpoint).unwrap();
@@ -123,15 +138,30 @@ fn the_list_of_snapshots_lives() {
         names.sort();
         names
     };
-    let latest = || fs::read_link(view.mountpoint.join("latest")).unwrap().into_os_string().into_string().unwrap();
-    assert_eq!((names(), latest()), (vec![first.name.clone(), "latest".into()], first.name.clone()));
+    let latest = || {
+        fs::read_link(view.mountpoint.join("latest"))
+            .unwrap()
+            .into_os_string()
+            .into_string()
+            .unwrap()
+    };
+    assert_eq!(
+        (names(), latest()),
+        (vec![first.name.clone(), "latest".into()], first.name.clone())
+    );
     fs::write(stage.source().join("new"), "new").unwrap();
     let second = stage.snapshot().snapshot.unwrap();
     assert_eq!(names(), [first.name.clone(), second.name.clone(), "latest".into()]);
     assert_eq!(latest(), second.name);
-    assert_eq!(fs::read(view.path("latest", &stage.source().join("new"))).unwrap(), b"new");
+    assert_eq!(
+        fs::read(view.path("latest", &stage.source().join("new"))).unwrap(),
+        b"new"
+    );
     stage.repository.forget(&[second.id]).unwrap();
-    assert_eq!((names(), latest()), (vec![first.name.clone(), "latest".into()], first.name));
+    assert_eq!(
+        (names(), latest()),
+        (vec![first.name.clone(), "latest".into()], first.name)
+    );
 }
 
 #[test]
@@ -168,7 +198,9 @@ fn damage_is_an_error_and_never_wrong_bytes() {
     fs::write(stage.source().join("large"), noise(2, 9 << 20)).unwrap();
     fs::write(stage.source().join("well"), noise(3, 2 << 20)).unwrap();
     let snapshot = stage.snapshot().snapshot.unwrap();
-    let heads = run(Command::new("find").arg(stage.repository.path().join("heads")).args(["-type", "f", "-size", "+4000k"]));
+    let heads = run(Command::new("find")
+        .arg(stage.repository.path().join("heads"))
+        .args(["-type", "f", "-size", "+4000k"]));
     let victim = heads.lines().next().expect("a whole segment");
     let file = File::options().read(true).write(true).open(victim).unwrap();
     let mut byte = [0];

@@ -43,7 +43,10 @@ impl Block {
         let (length, compression) = (bytes.len(), destination.compression());
         let queued = destination.make(length, move || Message::Contents {
             contents: vec![(hash, bytes.len() as u64)],
-            frames: bytes.chunks(GROUP as usize).map(|group| Frame::encode(group, compression)).collect(),
+            frames: bytes
+                .chunks(GROUP as usize)
+                .map(|group| Frame::encode(group, compression))
+                .collect(),
         });
         self.waiting_bytes += length;
         self.queue(destination, queued)
@@ -74,6 +77,10 @@ impl Block {
             return destination.send(queued);
         }
         self.waiting.push(queued);
-        if self.waiting.len() >= MOST_WAITING { self.flush(destination) } else { Ok(()) }
+        if self.waiting.len() >= MOST_WAITING {
+            self.flush(destination)
+        } else {
+            Ok(())
+        }
     }
 }

@@ -23,7 +23,12 @@ impl Destination {
     pub fn begin(repository: &Arc<Repository>, options: PushOptions, budget: Box<dyn Budget>) -> Result<Self> {
         let ingest = Ingest::begin(repository, options, budget)?;
         let (base, line) = (ingest.base().cloned(), format!("{}-{}", repository.id(), ingest.line()));
-        Ok(Destination { repository: repository.clone(), pipeline: Pipeline::start(ingest), base, line })
+        Ok(Destination {
+            repository: repository.clone(),
+            pipeline: Pipeline::start(ingest),
+            base,
+            line,
+        })
     }
 
     /// How new data is to be compressed.
@@ -84,14 +89,22 @@ impl Destination {
         self.list_folder(base, &root, tell)
     }
 
-    fn list_folder(&self, base: &Snapshot, folder: &Entry, tell: &mut dyn FnMut(Listed<'_>) -> Result<()>) -> Result<()> {
+    fn list_folder(
+        &self,
+        base: &Snapshot,
+        folder: &Entry,
+        tell: &mut dyn FnMut(Listed<'_>) -> Result<()>,
+    ) -> Result<()> {
         tell(Listed::Enter(folder))?;
         if let Some(child) = folder.child {
             for entry in self.repository.list(base.id, child)?.iter() {
                 match entry.child {
                     Some(_) => self.list_folder(base, entry, tell)?,
                     None => {
-                        let hash = entry.content.map(|content| self.repository.content_hash(content)).transpose()?;
+                        let hash = entry
+                            .content
+                            .map(|content| self.repository.content_hash(content))
+                            .transpose()?;
                         tell(Listed::Item(entry, hash))?;
                     }
                 }

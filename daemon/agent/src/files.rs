@@ -63,7 +63,10 @@ impl Push<'_> {
         if bytes.is_empty() {
             return Ok(None);
         }
-        let body = Body { hash: Hash::of(&bytes), size: bytes.len() as u64 };
+        let body = Body {
+            hash: Hash::of(&bytes),
+            size: bytes.len() as u64,
+        };
         self.counts.bytes_read += body.size;
         if self.has(&body.hash, body.size)? {
             return Ok(Some(body));
@@ -81,7 +84,12 @@ impl Push<'_> {
         // Its pieces are many messages; what waits for a block would wait with them.
         self.flush()?;
         let progress = self.progress;
-        let large = LargeFile { file, size: stat.size, data: meta.data.as_ref(), progress: &|bytes| progress.bytes(bytes) };
+        let large = LargeFile {
+            file,
+            size: stat.size,
+            data: meta.data.as_ref(),
+            progress: &|bytes| progress.bytes(bytes),
+        };
         let base = known.and_then(|known| known.hash);
         let values = match base {
             Some(base) => self.destination.base_values(&base)?,
@@ -92,14 +100,22 @@ impl Push<'_> {
             Some((base, values)) => {
                 let scan = large.scan().map_err(from_large)?;
                 match self.has(&scan.hash, stat.size)? {
-                    true => Body { hash: scan.hash, size: stat.size },
-                    false => large.send_against(&mut self.destination, &scan, base, &values).map_err(from_large)?,
+                    true => Body {
+                        hash: scan.hash,
+                        size: stat.size,
+                    },
+                    false => large
+                        .send_against(&mut self.destination, &scan, base, &values)
+                        .map_err(from_large)?,
                 }
             }
             None if self.sent_sizes.contains(&stat.size) || self.state.knows_size(stat.size)? => {
                 let scan = large.scan().map_err(from_large)?;
                 match self.has(&scan.hash, stat.size)? {
-                    true => Body { hash: scan.hash, size: stat.size },
+                    true => Body {
+                        hash: scan.hash,
+                        size: stat.size,
+                    },
                     false => large.send(&mut self.destination).map_err(from_large)?,
                 }
             }

@@ -58,7 +58,10 @@ impl LargeFile<'_> {
             values.push(group_value(group, bytes));
             (self.progress)(bytes.len() as u64);
         }
-        Ok(Scan { hash: from_groups(self.size, &values), values })
+        Ok(Scan {
+            hash: from_groups(self.size, &values),
+            values,
+        })
     }
 
     /// Sends the whole content, read once.
@@ -78,11 +81,18 @@ impl LargeFile<'_> {
     }
 
     /// Sends what differs from a content that the repository has whole.
-    pub fn send_against(&self, destination: &mut Destination, scan: &Scan, base: Hash, values: &BaseValues) -> Result<Body> {
+    pub fn send_against(
+        &self,
+        destination: &mut Destination,
+        scan: &Scan,
+        base: Hash,
+        values: &BaseValues,
+    ) -> Result<Body> {
         let same: Vec<bool> = (0..self.groups())
             .map(|group| {
                 let length_is_same = self.group_length(group) == GROUP.min(values.size.saturating_sub(group * GROUP));
-                length_is_same && values.groups.get(group as usize).copied().flatten() == Some(scan.values[group as usize])
+                length_is_same
+                    && values.groups.get(group as usize).copied().flatten() == Some(scan.values[group as usize])
             })
             .collect();
         let signature = self.signature(destination, &same, base, values)?;
@@ -93,7 +103,10 @@ impl LargeFile<'_> {
             let stretch = same[group as usize..].iter().take_while(|same| **same).count() as u64;
             if stretch > 0 {
                 sender.same(stretch, self.length_of(group, stretch))?;
-                name.values(&scan.values[group as usize..(group + stretch) as usize], self.length_of(group, stretch));
+                name.values(
+                    &scan.values[group as usize..(group + stretch) as usize],
+                    self.length_of(group, stretch),
+                );
                 group += stretch;
             } else if self.is_hole(group) {
                 sender.zeros(self.group_length(group))?;
@@ -101,8 +114,16 @@ impl LargeFile<'_> {
                 group += 1;
             } else {
                 let changed = same[group as usize..].iter().take_while(|same| !**same).count() as u64;
-                let changed = (group..group + changed).take_while(|group| !self.is_hole(*group)).count() as u64;
-                self.send_changed(&mut sender, &mut name, signature.as_ref(), group..group + changed, &mut buffer)?;
+                let changed = (group..group + changed)
+                    .take_while(|group| !self.is_hole(*group))
+                    .count() as u64;
+                self.send_changed(
+                    &mut sender,
+                    &mut name,
+                    signature.as_ref(),
+                    group..group + changed,
+                    &mut buffer,
+                )?;
                 group += changed;
             }
         }
@@ -151,7 +172,12 @@ impl LargeFile<'_> {
         }
         let mut ranges: Vec<(u64, u64)> = Vec::new();
         for group in 0..values.size.div_ceil(GROUP) {
-            let is_zero = values.zero_segments.get((group * GROUP / SEGMENT) as usize).copied().flatten().is_some();
+            let is_zero = values
+                .zero_segments
+                .get((group * GROUP / SEGMENT) as usize)
+                .copied()
+                .flatten()
+                .is_some();
             if same.get(group as usize).copied().unwrap_or(false) || is_zero {
                 continue;
             }

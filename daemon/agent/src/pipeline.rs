@@ -53,10 +53,26 @@ impl Pipeline {
         let (jobs, waiting) = channel::<Job>();
         let waiting = Arc::new(Mutex::new(waiting));
         let count = thread::available_parallelism().map_or(2, |cores| cores.get()).min(8);
-        let workers = (0..count).map(|_| thread::spawn({ let waiting = waiting.clone(); move || work(&waiting) })).collect();
+        let workers = (0..count)
+            .map(|_| {
+                thread::spawn({
+                    let waiting = waiting.clone();
+                    move || work(&waiting)
+                })
+            })
+            .collect();
         let in_flight: Arc<(Mutex<usize>, Condvar)> = Arc::default();
-        let receiver = thread::spawn({ let in_flight = in_flight.clone(); move || receive(ingest, &items, &in_flight) });
-        Pipeline { queue: Some(queue), jobs: Some(jobs), workers, receiver: Some(receiver), in_flight }
+        let receiver = thread::spawn({
+            let in_flight = in_flight.clone();
+            move || receive(ingest, &items, &in_flight)
+        });
+        Pipeline {
+            queue: Some(queue),
+            jobs: Some(jobs),
+            workers,
+            receiver: Some(receiver),
+            in_flight,
+        }
     }
 
     /// Has a worker make a message of about `bytes` bytes; it is sent by [`send`](Self::send).
@@ -64,13 +80,20 @@ impl Pipeline {
         let (count, changed) = &*self.in_flight;
         let mut count = count.lock().expect("no panic while held");
         while *count > 0 && *count + bytes > IN_FLIGHT && !self.has_ended() {
-            count = changed.wait_timeout(count, std::time::Duration::from_millis(200)).expect("no panic while held").0;
+            count = changed
+                .wait_timeout(count, std::time::Duration::from_millis(200))
+                .expect("no panic while held")
+                .0;
         }
         *count += bytes;
         drop(count);
         let (done, made) = channel();
         let job = move || drop(done.send(job()));
-        self.jobs.as_ref().expect("there until the end").send(Box::new(job)).expect("workers live as long as jobs come");
+        self.jobs
+            .as_ref()
+            .expect("there until the end")
+            .send(Box::new(job))
+            .expect("workers live as long as jobs come");
         Queued(Item::Made(made, bytes))
     }
 
@@ -111,7 +134,12 @@ impl Pipeline {
         self.queue = None;
         self.jobs = None;
         let gone = || Error::Refused("the push has failed before".into());
-        let result = self.receiver.take().ok_or_else(gone)?.join().unwrap_or_else(|_| Err(Error::Refused("the receiver panicked".into())));
+        let result = self
+            .receiver
+            .take()
+            .ok_or_else(gone)?
+            .join()
+            .unwrap_or_else(|_| Err(Error::Refused("the receiver panicked".into())));
         self.workers.drain(..).for_each(|worker| drop(worker.join()));
         result
     }
@@ -131,9 +159,10 @@ fn receive(mut ingest: Ingest, items: &Receiver<Item>, in_flight: &(Mutex<usize>
     for item in items {
         let (message, bytes) = match item {
             Item::Ready(message) => (message, 0),
-            Item::Made(made, bytes) => {
-                (made.recv().map_err(|_| Error::Refused("a worker panicked".into()))?, bytes)
-            }
+            Item::Made(made, bytes) => (
+                made.recv().map_err(|_| Error::Refused("a worker panicked".into()))?,
+                bytes,
+            ),
         };
         let result = deliver(&mut ingest, message);
         *in_flight.0.lock().expect("no panic while held") -= bytes;

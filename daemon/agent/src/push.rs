@@ -99,7 +99,10 @@ impl<'a> Push<'a> {
         for level in &mut self.stack {
             if !level.entered {
                 level.entered = true;
-                let enter = Message::Enter { name: level.name.clone(), meta: level.meta.take() };
+                let enter = Message::Enter {
+                    name: level.name.clone(),
+                    meta: level.meta.take(),
+                };
                 self.block.message(&mut self.destination, enter)?;
             }
         }
@@ -135,7 +138,9 @@ impl<'a> Push<'a> {
             let (number, keep) = (level.number, level.kept.contains(&seen.name));
             level.passed += 1;
             if !keep {
-                self.tell(Message::Remove { name: seen.name.clone() })?;
+                self.tell(Message::Remove {
+                    name: seen.name.clone(),
+                })?;
                 self.state.remove(number, &seen)?;
                 self.counts.removed += 1;
             }
@@ -185,11 +190,19 @@ impl<'a> Push<'a> {
     }
 
     /// Tells an entry, if it is not what is remembered, and remembers it.
-    fn put(&mut self, item: &Visited, stat: &Stat, meta: Meta, body: Option<Body>, known: Option<Seen>) -> Result<(), AgentError> {
+    fn put(
+        &mut self,
+        item: &Visited,
+        stat: &Stat,
+        meta: Meta,
+        body: Option<Body>,
+        known: Option<Seen>,
+    ) -> Result<(), AgentError> {
         let seen = self.seen(item, stat, &meta, body, None);
         let is_linked = stat.nlink > 1;
         let same_rows = known.as_ref().is_some_and(|known| {
-            let links_hold = known.stat.nlink == stat.nlink && (!is_linked || known.stat.ctime == stat.ctime && known.stat.ctime_ns == stat.ctime_ns);
+            let links_hold = known.stat.nlink == stat.nlink
+                && (!is_linked || known.stat.ctime == stat.ctime && known.stat.ctime_ns == stat.ctime_ns);
             known.digest == seen.digest && known.hash == seen.hash && known.kind == seen.kind && links_hold
         });
         match &known {
@@ -199,7 +212,12 @@ impl<'a> Push<'a> {
         }
         if !same_rows {
             let link = is_linked.then(|| self.link(stat).token);
-            let message = Message::Put { name: item.name.to_vec(), meta: Box::new(meta), body, link };
+            let message = Message::Put {
+                name: item.name.to_vec(),
+                meta: Box::new(meta),
+                body,
+                link,
+            };
             self.tell(message)?;
         }
         if let Some(known) = known.filter(|known| known.child.is_some()) {
@@ -211,7 +229,9 @@ impl<'a> Push<'a> {
 
     fn link(&mut self, stat: &Stat) -> &mut Linked {
         let token = self.links.len() as u64 + 1;
-        self.links.entry((stat.dev, stat.ino)).or_insert(Linked { token, body: None })
+        self.links
+            .entry((stat.dev, stat.ino))
+            .or_insert(Linked { token, body: None })
     }
 
     /// A regular file that does not look as it did.
@@ -239,7 +259,9 @@ impl<'a> Push<'a> {
                 None => Ok(()),
                 Some(known) => {
                     let folder = self.stack.last().map_or(ABOVE, |level| level.number);
-                    self.tell(Message::Remove { name: known.name.clone() })?;
+                    self.tell(Message::Remove {
+                        name: known.name.clone(),
+                    })?;
                     self.counts.removed += 1;
                     Ok(self.state.remove(folder, &known)?)
                 }
@@ -279,7 +301,9 @@ impl Visitor for Push<'_> {
     fn enter(&mut self, folder: &Visited) -> Result<bool, AgentError> {
         self.progress.path(folder.path);
         let known = self.recall(folder.name)?;
-        let as_it_was = known.as_ref().is_some_and(|known| known.child.is_some() && self.is_as_it_was(&folder.stat, known));
+        let as_it_was = known
+            .as_ref()
+            .is_some_and(|known| known.child.is_some() && self.is_as_it_was(&folder.stat, known));
         let meta = match as_it_was {
             true => None,
             false => match read_meta(folder.parent, folder.name, &folder.stat, folder.open, &mut self.owners) {
@@ -290,11 +314,16 @@ impl Visitor for Push<'_> {
                 }
             },
         };
-        let number = known.as_ref().and_then(|known| known.child).unwrap_or_else(|| self.state.new_folder());
+        let number = known
+            .as_ref()
+            .and_then(|known| known.child)
+            .unwrap_or_else(|| self.state.new_folder());
         let mut told = None;
         if let Some(meta) = meta {
             let seen = self.seen(folder, &folder.stat, &meta, None, Some(number));
-            let is_new = known.as_ref().is_none_or(|known| known.child.is_none() || known.digest != seen.digest);
+            let is_new = known
+                .as_ref()
+                .is_none_or(|known| known.child.is_none() || known.digest != seen.digest);
             self.remember(seen)?;
             told = is_new.then_some(meta);
         }

@@ -23,7 +23,13 @@ impl<'a> LargeSender<'a> {
     pub fn begin(destination: &'a mut Destination, base: Option<Hash>) -> Result<Self> {
         destination.send(Message::LargeBegin { base })?;
         let compression = destination.compression();
-        Ok(LargeSender { destination, compression, literal: Vec::new(), zeros: 0, told: 0 })
+        Ok(LargeSender {
+            destination,
+            compression,
+            literal: Vec::new(),
+            zeros: 0,
+            told: 0,
+        })
     }
 
     /// New bytes.
@@ -62,7 +68,10 @@ impl<'a> LargeSender<'a> {
     pub fn end<E: From<yore_store::Error>>(mut self, body: Body) -> Result<Body, E> {
         self.end_literal()?;
         self.end_zeros()?;
-        self.destination.send(Message::LargeEnd { hash: body.hash, size: body.size })?;
+        self.destination.send(Message::LargeEnd {
+            hash: body.hash,
+            size: body.size,
+        })?;
         Ok(body)
     }
 
@@ -133,7 +142,10 @@ impl GroupHasher {
         if !self.group.is_empty() {
             self.end_group();
         }
-        Body { hash: from_groups(self.size, &self.values), size: self.size }
+        Body {
+            hash: from_groups(self.size, &self.values),
+            size: self.size,
+        }
     }
 
     fn end_group(&mut self) {

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use yore_store::delta::{Op, Scanner, block_len_for};
-use yore_store::{Body, Budget, GROUP, Hash, Kind, MEDIUM, Meta, PushOptions, Repository, Snapshot, Unlimited, group_value};
+use yore_store::{
+    Body, Budget, GROUP, Hash, Kind, MEDIUM, Meta, PushOptions, Repository, Snapshot, Unlimited, group_value,
+};
 use yore_wire::Message;
 
 use crate::destination::{Destination, Listed};
@@ -99,16 +101,27 @@ pub enum AgentError {
 /// # Errors
 /// [`AgentError`]; then nothing was committed. Paths that cannot be read are no error:
 /// they are in [`Outcome::unreadable`].
-pub fn snapshot(repository: &Arc<Repository>, request: SnapshotRequest, progress: &dyn Progress) -> Result<Outcome, AgentError> {
+pub fn snapshot(
+    repository: &Arc<Repository>,
+    request: SnapshotRequest,
+    progress: &dyn Progress,
+) -> Result<Outcome, AgentError> {
     let roots = Roots::resolve(&request.paths)?;
-    let options = PushOptions { host: request.host, roots: roots.to_bytes(), tags: request.tags };
+    let options = PushOptions {
+        host: request.host,
+        roots: roots.to_bytes(),
+        tags: request.tags,
+    };
     let mut push = begin(repository, options, request.budget, &request.cache_dir, progress)?;
     let status = std::fs::metadata(repository.path())?;
     let walk_options = WalkOptions {
         one_file_system: request.one_file_system,
         exclude_caches: request.exclude_caches,
         filter: request.filter,
-        skip: vec![(std::os::unix::fs::MetadataExt::dev(&status), std::os::unix::fs::MetadataExt::ino(&status))],
+        skip: vec![(
+            std::os::unix::fs::MetadataExt::dev(&status),
+            std::os::unix::fs::MetadataExt::ino(&status),
+        )],
     };
     let walked = walk(&roots, &walk_options, &mut push).map_err(|error| match error {
         WalkError::Visitor(error) => error,
@@ -135,7 +148,11 @@ pub fn snapshot_stdin(
     progress: &dyn Progress,
 ) -> Result<Outcome, AgentError> {
     let root = [b"/", name].concat();
-    let options = PushOptions { host, roots: vec![root], tags };
+    let options = PushOptions {
+        host,
+        roots: vec![root],
+        tags,
+    };
     let mut push = begin(repository, options, Box::new(Unlimited), cache_dir, progress)?;
     match send_stream(&mut push, name, input) {
         Ok(()) => finish(push, false),
@@ -154,18 +171,28 @@ fn begin<'a>(
     cache_dir: &std::path::Path,
     progress: &'a dyn Progress,
 ) -> Result<Push<'a>, AgentError> {
-    std::fs::create_dir_all(cache_dir).map_err(|source| AgentError::State { path: cache_dir.to_owned(), source })?;
+    std::fs::create_dir_all(cache_dir).map_err(|source| AgentError::State {
+        path: cache_dir.to_owned(),
+        source,
+    })?;
     let destination = Destination::begin(repository, options, budget)?;
     let mut state = State::open(cache_dir, &destination.line)?;
     if state.mirrors()? != destination.base.as_ref().map(|base| base.name.clone()) {
         fill(&mut state, &destination)?;
     }
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |now| now.as_secs() as i64);
     Ok(Push::new(destination, state, progress, now))
 }
 
 fn finish(push: Push<'_>, dry_run: bool) -> Result<Outcome, AgentError> {
-    let Push { destination, state, counts, .. } = push;
+    let Push {
+        destination,
+        state,
+        counts,
+        ..
+    } = push;
     let mut outcome = Outcome {
         snapshot: None,
         files_new: counts.new,
@@ -209,14 +236,19 @@ fn fill(state: &mut State, destination: &Destination) -> Result<(), AgentError> 
         folders.extend(child);
         let seen = Seen {
             name: entry.name.clone(),
-            stat: Stat { size: entry.size, ..blank() },
+            stat: Stat {
+                size: entry.size,
+                ..blank()
+            },
             trusted: false,
             kind: entry.meta.kind,
             digest: entry.meta.digest(),
             hash,
             child,
         };
-        state.put(parent, &seen).map_err(|error| yore_store::Error::Refused(format!("the agent's state: {error}")))
+        state
+            .put(parent, &seen)
+            .map_err(|error| yore_store::Error::Refused(format!("the agent's state: {error}")))
     })?;
     Ok(())
 }
@@ -249,11 +281,18 @@ fn send_stream(push: &mut Push<'_>, name: &[u8], input: &mut dyn Read) -> Result
     input.take(MEDIUM + 1).read_to_end(&mut start)?;
     let body = match start.len() as u64 <= MEDIUM {
         true => push.send_bytes(start)?,
-        false => Some(send_large_stream(push, known.and_then(|known| known.hash), &start, input)?),
+        false => Some(send_large_stream(
+            push,
+            known.and_then(|known| known.hash),
+            &start,
+            input,
+        )?),
     };
     push.flush()?;
     let mut meta = Meta::plain(Kind::File, 0o600);
-    meta.mtime = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64);
+    meta.mtime = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |now| now.as_secs() as i64);
     let folder = (root.is_none()).then(|| Meta::plain(Kind::Folder, 0o755));
     let number = match root.as_ref().and_then(|root| root.child) {
         Some(number) => number,
@@ -263,8 +302,16 @@ fn send_stream(push: &mut Push<'_>, name: &[u8], input: &mut dyn Read) -> Result
         push.state.put(ABOVE, &remembered(b"", folder, None, Some(number)))?;
     }
     push.state.put(number, &remembered(name, &meta, body, None))?;
-    push.destination.send(Message::Enter { name: Vec::new(), meta: folder })?;
-    push.destination.send(Message::Put { name: name.to_vec(), meta: Box::new(meta), body, link: None })?;
+    push.destination.send(Message::Enter {
+        name: Vec::new(),
+        meta: folder,
+    })?;
+    push.destination.send(Message::Put {
+        name: name.to_vec(),
+        meta: Box::new(meta),
+        body,
+        link: None,
+    })?;
     push.destination.send(Message::Leave)?;
     push.counts.new += 1;
     Ok(())
@@ -272,13 +319,29 @@ fn send_stream(push: &mut Push<'_>, name: &[u8], input: &mut dyn Read) -> Result
 
 fn remembered(name: &[u8], meta: &Meta, body: Option<Body>, child: Option<i64>) -> Seen {
     let (name, kind, digest) = (name.to_vec(), meta.kind, meta.digest());
-    let stat = Stat { size: body.map_or(0, |body| body.size), ..blank() };
-    Seen { name, stat, trusted: false, kind, digest, hash: body.map(|body| body.hash), child }
+    let stat = Stat {
+        size: body.map_or(0, |body| body.size),
+        ..blank()
+    };
+    Seen {
+        name,
+        stat,
+        trusted: false,
+        kind,
+        digest,
+        hash: body.map(|body| body.hash),
+        child,
+    }
 }
 
 /// A long stream, group by group: what is in place in the last version is the same; the
 /// rest is looked for in it anywhere.
-fn send_large_stream(push: &mut Push<'_>, base: Option<Hash>, start: &[u8], input: &mut dyn Read) -> Result<Body, AgentError> {
+fn send_large_stream(
+    push: &mut Push<'_>,
+    base: Option<Hash>,
+    start: &[u8],
+    input: &mut dyn Read,
+) -> Result<Body, AgentError> {
     let values = match &base {
         Some(base) => push.destination.base_values(base)?,
         None => None,
@@ -290,7 +353,10 @@ fn send_large_stream(push: &mut Push<'_>, base: Option<Hash>, start: &[u8], inpu
     let progress = push.progress;
     let mut name = GroupHasher::default();
     if let (Some(base), Some(values)) = (base, &values) {
-        signature = Some(push.destination.signature(&base, &[(0, values.size)], block_len_for(values.size))?);
+        signature = Some(
+            push.destination
+                .signature(&base, &[(0, values.size)], block_len_for(values.size))?,
+        );
     }
     let mut sender = LargeSender::begin(&mut push.destination, base)?;
     let mut index = 0u64;
@@ -307,7 +373,8 @@ fn send_large_stream(push: &mut Push<'_>, base: Option<Hash>, start: &[u8], inpu
             let is_same = length as u64 == GROUP
                 && base.is_some()
                 && values.as_ref().is_some_and(|values| {
-                    index * GROUP <= values.size && values.groups.get(index as usize - 1).copied().flatten() == Some(value)
+                    index * GROUP <= values.size
+                        && values.groups.get(index as usize - 1).copied().flatten() == Some(value)
                 });
             if is_same {
                 same += 1;

@@ -78,12 +78,17 @@ impl State {
             .query_row("SELECT next_folder FROM mirror", [], |row| row.get(0))
             .optional()?
             .unwrap_or(ABOVE + 1);
-        Ok(State { connection, next_folder })
+        Ok(State {
+            connection,
+            next_folder,
+        })
     }
 
     /// The snapshot that the state mirrors.
     pub fn mirrors(&self) -> rusqlite::Result<Option<String>> {
-        self.connection.query_row("SELECT snapshot FROM mirror", [], |row| row.get(0)).optional()
+        self.connection
+            .query_row("SELECT snapshot FROM mirror", [], |row| row.get(0))
+            .optional()
     }
 
     /// Forgets everything.
@@ -95,13 +100,16 @@ impl State {
     /// Ends the transaction: the state mirrors `snapshot` now.
     pub fn commit(self, snapshot: &str) -> rusqlite::Result<()> {
         self.connection.execute("DELETE FROM mirror", [])?;
-        self.connection.execute("INSERT INTO mirror VALUES (?1, ?2)", (snapshot, self.next_folder))?;
+        self.connection
+            .execute("INSERT INTO mirror VALUES (?1, ?2)", (snapshot, self.next_folder))?;
         self.connection.execute_batch("COMMIT")
     }
 
     /// What is remembered of a folder, by name.
     pub fn folder(&self, folder: i64) -> rusqlite::Result<Vec<Seen>> {
-        let mut statement = self.connection.prepare_cached("SELECT * FROM seen WHERE folder = ?1 ORDER BY name")?;
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT * FROM seen WHERE folder = ?1 ORDER BY name")?;
         statement.query_map([folder], read)?.collect()
     }
 

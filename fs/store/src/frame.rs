@@ -20,7 +20,9 @@ pub enum Encoding {
 impl Encoding {
     /// The encoding with this number in the catalog.
     pub fn from_code(code: i64) -> Option<Self> {
-        [Encoding::Raw, Encoding::Zstd].into_iter().find(|encoding| *encoding as i64 == code)
+        [Encoding::Raw, Encoding::Zstd]
+            .into_iter()
+            .find(|encoding| *encoding as i64 == code)
     }
 }
 
@@ -48,12 +50,20 @@ impl Frame {
     /// Encodes one group; what does not shrink by 3 % stays raw.
     pub fn encode(group: &[u8], compression: Compression) -> Frame {
         debug_assert!(group.len() as u64 <= GROUP);
-        let raw = || Frame { encoding: Encoding::Raw, length: group.len() as u32, bytes: group.to_vec() };
-        let Compression::Zstd(level) = compression else { return raw() };
+        let raw = || Frame {
+            encoding: Encoding::Raw,
+            length: group.len() as u32,
+            bytes: group.to_vec(),
+        };
+        let Compression::Zstd(level) = compression else {
+            return raw();
+        };
         match zstd::bulk::compress(group, level) {
-            Ok(bytes) if bytes.len() < group.len() - group.len() / 32 => {
-                Frame { encoding: Encoding::Zstd, length: group.len() as u32, bytes }
-            }
+            Ok(bytes) if bytes.len() < group.len() - group.len() / 32 => Frame {
+                encoding: Encoding::Zstd,
+                length: group.len() as u32,
+                bytes,
+            },
             _ => raw(),
         }
     }
@@ -115,8 +125,14 @@ mod tests {
 
     #[test]
     fn groups_come_back_and_noise_stays_raw() {
-        let noise: Vec<u8> = (0..40u64).flat_map(|i| *blake3::hash(&i.to_le_bytes()).as_bytes()).collect();
-        for (group, encoding) in [(vec![7; 5000], Encoding::Zstd), (noise, Encoding::Raw), (vec![], Encoding::Raw)] {
+        let noise: Vec<u8> = (0..40u64)
+            .flat_map(|i| *blake3::hash(&i.to_le_bytes()).as_bytes())
+            .collect();
+        for (group, encoding) in [
+            (vec![7; 5000], Encoding::Zstd),
+            (noise, Encoding::Raw),
+            (vec![], Encoding::Raw),
+        ] {
             let frame = Frame::encode(&group, Compression::Zstd(1));
             assert_eq!(frame.encoding, encoding);
             assert_eq!(frame.decode().unwrap(), group);

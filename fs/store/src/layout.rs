@@ -44,7 +44,9 @@ pub enum FileKind {
 impl FileKind {
     /// The kind with this number in the catalog.
     pub fn from_code(code: i64) -> Option<Self> {
-        [FileKind::Pack, FileKind::Head, FileKind::Delta].into_iter().find(|kind| *kind as i64 == code)
+        [FileKind::Pack, FileKind::Head, FileKind::Delta]
+            .into_iter()
+            .find(|kind| *kind as i64 == code)
     }
 
     /// The folder for files of this kind.
@@ -59,7 +61,10 @@ impl FileKind {
 
 /// Where a stored file lies: `heads/2a/000000000000062a`; the folder is the low byte of the number.
 pub fn stored_file(repository: &Path, kind: FileKind, id: FileId) -> PathBuf {
-    repository.join(kind.folder()).join(format!("{:02x}", id.0 & 0xff)).join(format!("{:016x}", id.0))
+    repository
+        .join(kind.folder())
+        .join(format!("{:02x}", id.0 & 0xff))
+        .join(format!("{:016x}", id.0))
 }
 
 /// `yore.toml`.

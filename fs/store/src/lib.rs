@@ -11,8 +11,8 @@
 //!   tree ──────┴──── read ───┘   listings; any range of any version, verified
 //! ```
 
-pub mod delta;
 mod catalog;
+pub mod delta;
 mod error;
 mod frame;
 mod history;
@@ -52,6 +52,6 @@ pub use stats::{DeltaStats, SnapshotStats, Stats};
 pub use sweep::Swept;
 pub use time::{Clock, StepClock, SystemClock};
 pub use tree::{Listing, find_name};
-pub use tree_hash::{Value, from_groups, group_value, segment_value, root as root_value};
+pub use tree_hash::{Value, from_groups, group_value, root as root_value, segment_value};
 pub use verify::{Damage, Verified};
 pub use write::{Budget, Limit, Unlimited};

@@ -31,11 +31,26 @@ impl Drop for Lock {
 }
 
 fn acquire(path: PathBuf, wait: bool, remove: bool) -> Result<Option<Lock>> {
-    let file = File::options().create(true).truncate(false).write(true).open(&path).at(&path)?;
-    let operation = if wait { FlockOperation::LockExclusive } else { FlockOperation::NonBlockingLockExclusive };
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .at(&path)?;
+    let operation = if wait {
+        FlockOperation::LockExclusive
+    } else {
+        FlockOperation::NonBlockingLockExclusive
+    };
     loop {
         match flock(&file, operation) {
-            Ok(()) => return Ok(Some(Lock { _file: file, path, remove })),
+            Ok(()) => {
+                return Ok(Some(Lock {
+                    _file: file,
+                    path,
+                    remove,
+                }));
+            }
             Err(rustix::io::Errno::INTR) => continue,
             Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
             Err(error) => return Err(error).at(&path),

@@ -177,13 +177,21 @@ pub fn decode_xattrs(mut bytes: &[u8]) -> Option<Xattrs> {
 
 /// Writes data extents as the catalog keeps them: u64 offset, u64 length, little-endian.
 pub fn encode_extents(extents: &[(u64, u64)]) -> Vec<u8> {
-    extents.iter().flat_map(|(offset, length)| [offset.to_le_bytes(), length.to_le_bytes()].concat()).collect()
+    extents
+        .iter()
+        .flat_map(|(offset, length)| [offset.to_le_bytes(), length.to_le_bytes()].concat())
+        .collect()
 }
 
 /// Reads what [`encode_extents`] wrote; `None` if it is not that.
 pub fn decode_extents(bytes: &[u8]) -> Option<DataExtents> {
     let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
-    (bytes.len() % 16 == 0).then(|| (0..bytes.len()).step_by(16).map(|at| (number(at), number(at + 8))).collect())
+    (bytes.len() % 16 == 0).then(|| {
+        (0..bytes.len())
+            .step_by(16)
+            .map(|at| (number(at), number(at + 8)))
+            .collect()
+    })
 }
 
 #[cfg(test)]
@@ -192,7 +200,10 @@ mod tests {
 
     #[test]
     fn xattrs_and_extents_come_back_as_written() {
-        let xattrs = vec![(b"user.a".to_vec(), b"".to_vec()), (b"user.b\xff".to_vec(), vec![0; 300])];
+        let xattrs = vec![
+            (b"user.a".to_vec(), b"".to_vec()),
+            (b"user.b\xff".to_vec(), vec![0; 300]),
+        ];
         assert_eq!(decode_xattrs(&encode_xattrs(&xattrs)), Some(xattrs.clone()));
         assert_eq!(decode_xattrs(&encode_xattrs(&xattrs)[..9]), None);
         let extents = vec![(0, 1), (1 << 62, 7)];

@@ -51,7 +51,10 @@ struct Config {
 
 /// Reads a compression as the user writes it: `off` or `zstd:LEVEL` with a level of 1 to 19.
 pub fn parse_compression(text: &str) -> std::result::Result<Compression, String> {
-    let level = text.strip_prefix("zstd:").and_then(|level| level.parse().ok()).filter(|level| (1..=19).contains(level));
+    let level = text
+        .strip_prefix("zstd:")
+        .and_then(|level| level.parse().ok())
+        .filter(|level| (1..=19).contains(level));
     match (text, level) {
         ("off", _) => Ok(Compression::Off),
         (_, Some(level)) => Ok(Compression::Zstd(level)),
@@ -77,7 +80,14 @@ impl Repository {
         std::fs::create_dir(&locks).at(&locks)?;
         catalog::create(path)?;
         // Written last: a folder without it is not a repository, whatever else is there.
-        write_config(path, &Config { format: FORMAT, id: new_id()?, compression: compression_text(compression) })?;
+        write_config(
+            path,
+            &Config {
+                format: FORMAT,
+                id: new_id()?,
+                compression: compression_text(compression),
+            },
+        )?;
         Self::open(path)
     }
 
@@ -91,11 +101,21 @@ impl Repository {
 
     /// Opens a repository whose snapshots get their time from `clock`.
     pub fn open_with_clock(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
-        let path = path.canonicalize().map_err(|_| Error::NotARepository(path.to_owned()))?;
+        let path = path
+            .canonicalize()
+            .map_err(|_| Error::NotARepository(path.to_owned()))?;
         let config = read_config(&path)?;
         let access = catalog::probe(&path)?;
         let watcher = Mutex::new(catalog::open(&path, access)?);
-        Ok(Repository { path, config, access, clock, connections: Mutex::default(), watcher, caches: Caches::default() })
+        Ok(Repository {
+            path,
+            config,
+            access,
+            clock,
+            connections: Mutex::default(),
+            watcher,
+            caches: Caches::default(),
+        })
     }
 
     /// The folder of the repository.
@@ -135,7 +155,12 @@ impl Repository {
         let stamp = status.st_mtime.wrapping_mul(1_000_000_007) ^ status.st_mtime_nsec as i64 ^ status.st_size;
         drop(watcher);
         let mut connections = self.connections.lock().expect("no panic while held");
-        if self.caches.frozen_stamp.swap(stamp, std::sync::atomic::Ordering::Relaxed) != stamp {
+        if self
+            .caches
+            .frozen_stamp
+            .swap(stamp, std::sync::atomic::Ordering::Relaxed)
+            != stamp
+        {
             connections.clear();
         }
         Ok(stamp)
@@ -148,7 +173,10 @@ impl Repository {
             Some(connection) => connection,
             None => catalog::open(&self.path, self.access)?,
         };
-        Ok(Borrowed { repository: self, connection: Some(connection) })
+        Ok(Borrowed {
+            repository: self,
+            connection: Some(connection),
+        })
     }
 
     /// Folds SQLite's log into the catalog, as far as readers let it; what is left is folded later.
@@ -166,7 +194,10 @@ impl Repository {
     /// Refuses to write where that is not possible.
     pub(crate) fn writable(&self) -> Result<()> {
         match self.is_read_only() {
-            true => Err(Error::Busy(format!("{}: may only be read by this user", self.path.display()))),
+            true => Err(Error::Busy(format!(
+                "{}: may only be read by this user",
+                self.path.display()
+            ))),
             false => Ok(()),
         }
     }
@@ -196,7 +227,11 @@ impl Drop for Borrowed<'_> {
         let connection = self.connection.take().expect("dropped once");
         // A connection that an error left inside a transaction is closed, which rolls it back.
         if connection.is_autocommit() {
-            self.repository.connections.lock().expect("no panic while held").push(connection);
+            self.repository
+                .connections
+                .lock()
+                .expect("no panic while held")
+                .push(connection);
         }
     }
 }
@@ -223,13 +258,20 @@ fn write_config(repository: &Path, config: &Config) -> Result<()> {
         toml::to_string(config).expect("three plain values")
     );
     let mut file = File::create_new(&path).at(&path)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).at(&path)?;
-    File::open(repository).and_then(|folder| folder.sync_all()).at(repository)
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .at(&path)?;
+    File::open(repository)
+        .and_then(|folder| folder.sync_all())
+        .at(repository)
 }
 
 fn read_config(repository: &Path) -> Result<Config> {
     let path = layout::config(repository);
-    let broken = |message: String| Error::Config { path: path.clone(), message };
+    let broken = |message: String| Error::Config {
+        path: path.clone(),
+        message,
+    };
     let text = match std::fs::read_to_string(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(Error::NotARepository(repository.to_owned()));
@@ -237,10 +279,16 @@ fn read_config(repository: &Path) -> Result<Config> {
         text => text.at(&path)?,
     };
     // The version first: a later format may have keys that we would take for mistakes.
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| broken(error.message().to_owned()))?;
+    let table: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| broken(error.message().to_owned()))?;
     match table.get("format").and_then(|format| format.as_integer()) {
         Some(format) if format > i64::from(FORMAT) => {
-            return Err(Error::Future { path: repository.to_owned(), found: format as u32, known: FORMAT });
+            return Err(Error::Future {
+                path: repository.to_owned(),
+                found: format as u32,
+                known: FORMAT,
+            });
         }
         _ => {}
     }
@@ -258,7 +306,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let repository = Repository::init(&folder.path().join("r"), Compression::Zstd(3)).unwrap();
         assert_eq!(Repository::open(repository.path()).unwrap().id(), repository.id());
-        assert!(matches!(Repository::init(repository.path(), Compression::Off), Err(Error::NotEmpty(_))));
+        assert!(matches!(
+            Repository::init(repository.path(), Compression::Off),
+            Err(Error::NotEmpty(_))
+        ));
         assert!(matches!(Repository::open(folder.path()), Err(Error::NotARepository(_))));
     }
 

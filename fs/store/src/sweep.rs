@@ -46,9 +46,11 @@ impl Repository {
     fn pushes(&self) -> Result<Vec<PushId>> {
         let connection = self.connection()?;
         // Maintenance has files and no row in pushes.
-        let mut statement = connection
-            .prepare_cached("SELECT id FROM pushes UNION SELECT push FROM files WHERE push IS NOT NULL")?;
-        Ok(statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+        let mut statement =
+            connection.prepare_cached("SELECT id FROM pushes UNION SELECT push FROM files WHERE push IS NOT NULL")?;
+        Ok(statement
+            .query_map([], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?)
     }
 
     /// Takes everything of an uncommitted push out of the catalog and marks its files dead.
@@ -78,11 +80,15 @@ impl Repository {
         let dead: Vec<(FileId, i64)> = {
             let connection = self.connection()?;
             let mut statement = connection.prepare_cached("SELECT id, kind FROM files WHERE dead = 1")?;
-            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?
+            statement
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<_>>()?
         };
         let (mut files, mut bytes) = (0, 0);
         for (id, kind) in &dead {
-            let Some(kind) = FileKind::from_code(*kind) else { continue };
+            let Some(kind) = FileKind::from_code(*kind) else {
+                continue;
+            };
             if let Some(length) = unlink(stored_file(self.path(), kind, *id))? {
                 files += 1;
                 bytes += length;
@@ -92,7 +98,9 @@ impl Repository {
             let mut connection = self.connection()?;
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             for (id, _) in &dead {
-                transaction.prepare_cached("DELETE FROM files WHERE id = ?1 AND dead = 1")?.execute([id])?;
+                transaction
+                    .prepare_cached("DELETE FROM files WHERE id = ?1 AND dead = 1")?
+                    .execute([id])?;
             }
             transaction.commit()?;
         }

@@ -46,6 +46,6 @@ impl Clock for StepClock {
 mod tests {
     #[test]
     fn names_are_utc_without_colons() {
-        assert_eq!(super::snapshot_name(1_795_230_899), "2026-11-21_02-34-59");
+        assert_eq!(super::snapshot_name(1_795_230_899), "2026-11-21_03-14-59");
     }
 }

@@ -10,7 +10,10 @@ pub type Listing = Vec<Entry>;
 
 /// Finds a name in a listing.
 pub fn find_name<'a>(listing: &'a Listing, name: &[u8]) -> Option<&'a Entry> {
-    listing.binary_search_by(|entry| entry.name.as_slice().cmp(name)).ok().map(|at| &listing[at])
+    listing
+        .binary_search_by(|entry| entry.name.as_slice().cmp(name))
+        .ok()
+        .map(|at| &listing[at])
 }
 
 impl Repository {
@@ -59,7 +62,8 @@ impl Repository {
         )?;
         drop(connection);
         let root = root.ok_or_else(|| Error::NoSuchSnapshot(format!("number {snapshot}")))?;
-        self.folder(snapshot, root)?.ok_or_else(|| Error::Damaged(format!("catalog: snapshot {snapshot} lacks its root")))
+        self.folder(snapshot, root)?
+            .ok_or_else(|| Error::Damaged(format!("catalog: snapshot {snapshot} lacks its root")))
     }
 
     /// The entry of a folder as it was in a snapshot; `None` if it was not.
@@ -74,7 +78,10 @@ impl Repository {
 
     /// The entries of one hard-link group in a snapshot: they are as many as `st_nlink` says.
     pub fn links(&self, snapshot: SnapshotId, link: i64) -> Result<Vec<Entry>> {
-        self.entries("e.link = ?1 AND e.first <= ?2 AND e.last >= ?2 ORDER BY e.id", (link, snapshot))
+        self.entries(
+            "e.link = ?1 AND e.first <= ?2 AND e.last >= ?2 ORDER BY e.id",
+            (link, snapshot),
+        )
     }
 
     /// The entries of a folder in a snapshot; kept in a cache of bounded size.
@@ -89,7 +96,11 @@ impl Repository {
             false => "entries_first",
         };
         let from = ENTRY.replacen("FROM entries e", &format!("FROM entries e INDEXED BY {index}"), 1);
-        let mut listing = self.entries_from(&from, "e.folder = ?1 AND e.first <= ?2 AND e.last >= ?2", (folder, snapshot))?;
+        let mut listing = self.entries_from(
+            &from,
+            "e.folder = ?1 AND e.first <= ?2 AND e.last >= ?2",
+            (folder, snapshot),
+        )?;
         listing.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let listing = Arc::new(listing);
         self.caches.keep_listing(snapshot, folder, &listing);
@@ -102,7 +113,10 @@ impl Repository {
     /// [`Error::NoSuchPath`] if the snapshot does not have it.
     pub fn lookup(&self, snapshot: &Snapshot, path: &[u8]) -> Result<Entry> {
         let mut entry = self.root(snapshot.id)?;
-        for name in path.split(|&byte| byte == b'/').filter(|name| !name.is_empty() && *name != b".") {
+        for name in path
+            .split(|&byte| byte == b'/')
+            .filter(|name| !name.is_empty() && *name != b".")
+        {
             let found = match entry.child {
                 Some(folder) => find_name(&*self.list(snapshot.id, folder)?, name).cloned(),
                 None => None,

@@ -45,7 +45,10 @@ pub fn segment_value(length: u64, groups: &[Value]) -> Value {
 pub fn root(size: u64, values: &[Value]) -> Result<Hash> {
     let unit = if size <= SEGMENT { GROUP } else { SEGMENT };
     if size <= GROUP || values.len() as u64 != size.div_ceil(unit) {
-        return Err(Error::Refused(format!("{} values for a content of {size} bytes", values.len())));
+        return Err(Error::Refused(format!(
+            "{} values for a content of {size} bytes",
+            values.len()
+        )));
     }
     let left = hazmat::left_subtree_len(size);
     let (a, b) = values.split_at((left / unit) as usize);
@@ -68,8 +71,11 @@ pub fn of_bytes(bytes: &[u8]) -> Hash {
     if bytes.len() as u64 <= GROUP {
         return Hash::of(bytes);
     }
-    let groups: Vec<Value> =
-        bytes.chunks(GROUP as usize).enumerate().map(|(i, group)| group_value(i as u64, group)).collect();
+    let groups: Vec<Value> = bytes
+        .chunks(GROUP as usize)
+        .enumerate()
+        .map(|(i, group)| group_value(i as u64, group))
+        .collect();
     from_groups(bytes.len() as u64, &groups)
 }
 
@@ -93,7 +99,18 @@ mod tests {
     #[test]
     fn parts_merge_to_the_plain_blake3() {
         let bytes: Vec<u8> = (0..3 * SEGMENT + 777).map(|i| (i % 251) as u8).collect();
-        for size in [0, 1, GROUP - 1, GROUP, GROUP + 1, 3 * GROUP, SEGMENT, SEGMENT + 1, 2 * SEGMENT, 3 * SEGMENT + 777] {
+        for size in [
+            0,
+            1,
+            GROUP - 1,
+            GROUP,
+            GROUP + 1,
+            3 * GROUP,
+            SEGMENT,
+            SEGMENT + 1,
+            2 * SEGMENT,
+            3 * SEGMENT + 777,
+        ] {
             let bytes = &bytes[..size as usize];
             assert_eq!(of_bytes(bytes), Hash::of(bytes), "{size}");
         }

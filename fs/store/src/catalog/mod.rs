@@ -3,9 +3,11 @@
 //! One SQLite database in WAL mode with `synchronous = FULL`. A connection serves one
 //! request at a time; no read transaction outlives its request.
 
+mod contents;
 mod ids;
 mod rows;
 
+pub use contents::{Content, Part, parts};
 pub use ids::{IdAllocator, take};
 pub use rows::*;
 
@@ -50,8 +52,14 @@ pub fn create(repository: &Path) -> Result<()> {
 pub fn open(repository: &Path, access: Access) -> Result<Connection> {
     let path = layout::catalog(repository);
     let connection = match access {
-        Access::Write => Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?,
-        Access::Read => Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?,
+        Access::Write => Connection::open_with_flags(
+            &path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?,
+        Access::Read => Connection::open_with_flags(
+            &path,
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?,
         Access::Frozen => Connection::open_with_flags(
             frozen_uri(&path),
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI,
@@ -68,12 +76,20 @@ pub fn open(repository: &Path, access: Access) -> Result<Connection> {
 pub fn probe(repository: &Path) -> Result<Access> {
     let writable = rustix::fs::access(repository, rustix::fs::Access::WRITE_OK).is_ok()
         && rustix::fs::access(layout::catalog(repository), rustix::fs::Access::WRITE_OK).is_ok();
-    let ways: &[Access] = if writable { &[Access::Write] } else { &[Access::Read, Access::Frozen] };
+    let ways: &[Access] = if writable {
+        &[Access::Write]
+    } else {
+        &[Access::Read, Access::Frozen]
+    };
     let mut failure = None;
     for &access in ways {
         match open(repository, access).and_then(|connection| version(&connection)) {
             Ok(found) if found > FORMAT => {
-                return Err(Error::Future { path: repository.to_owned(), found, known: FORMAT });
+                return Err(Error::Future {
+                    path: repository.to_owned(),
+                    found,
+                    known: FORMAT,
+                });
             }
             Ok(_) => return Ok(access),
             Err(error) => failure = Some(error),

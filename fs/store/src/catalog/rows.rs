@@ -8,7 +8,7 @@ use crate::frame::Encoding;
 use crate::layout::FileKind;
 use crate::meta::{decode_extents, decode_xattrs};
 use crate::tree_hash::Value;
-use crate::{ContentId, EntryId, Error, FileId, FolderId, Hash, Kind, LineId, Meta, Owner, Result, RunId, SnapshotId};
+use crate::{ContentId, EntryId, Error, FileId, FolderId, Kind, LineId, Meta, Owner, Result, RunId, SnapshotId};
 
 /// One snapshot: the state of a line at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,8 @@ pub struct Snapshot {
 }
 
 /// The columns that [`Snapshot::read`] wants.
-pub const SNAPSHOT: &str = "s.id, s.line, s.name, s.time, l.host, s.tags, l.roots, l.root, s.files, s.folders, s.others,
+pub const SNAPSHOT: &str =
+    "s.id, s.line, s.name, s.time, l.host, s.tags, l.roots, l.root, s.files, s.folders, s.others,
     s.bytes, s.stored, s.unread, s.root FROM snapshots s JOIN lines l ON l.id = s.line";
 
 impl Snapshot {
@@ -76,11 +77,17 @@ impl Snapshot {
 
 /// The roots of a line as the catalog keeps them.
 pub fn join_roots(roots: &[Vec<u8>]) -> Vec<u8> {
-    roots.iter().flat_map(|root| [root.as_slice(), b"\0"].concat()).collect()
+    roots
+        .iter()
+        .flat_map(|root| [root.as_slice(), b"\0"].concat())
+        .collect()
 }
 
 fn split_roots(bytes: &[u8]) -> Vec<Vec<u8>> {
-    bytes.split_inclusive(|&byte| byte == 0).map(|root| root[..root.len() - 1].to_vec()).collect()
+    bytes
+        .split_inclusive(|&byte| byte == 0)
+        .map(|root| root[..root.len() - 1].to_vec())
+        .collect()
 }
 
 /// One path with its metadata, alive from a first snapshot to a last.
@@ -128,7 +135,9 @@ impl Entry {
     }
 
     fn columns(row: &Row<'_>) -> rusqlite::Result<Option<(Self, i64)>> {
-        let Some(kind) = Kind::from_code(row.get(5)?) else { return Ok(None) };
+        let Some(kind) = Kind::from_code(row.get(5)?) else {
+            return Ok(None);
+        };
         let xattrs = match row.get_ref(20)?.as_blob_or_null()? {
             None => Vec::new(),
             Some(bytes) => match decode_xattrs(bytes) {
@@ -152,7 +161,12 @@ impl Entry {
             meta: Meta {
                 kind,
                 mode: row.get(6)?,
-                owner: Owner { uid: row.get(16)?, gid: row.get(17)?, user: row.get(18)?, group: row.get(19)? },
+                owner: Owner {
+                    uid: row.get(16)?,
+                    gid: row.get(17)?,
+                    user: row.get(18)?,
+                    group: row.get(19)?,
+                },
                 mtime: row.get(7)?,
                 mtime_ns: row.get(8)?,
                 rdev: row.get::<_, i64>(13)? as u64,
@@ -189,82 +203,8 @@ impl Entry {
     }
 }
 
-fn first_8(hasher: &blake3::Hasher) -> i64 {
+pub(super) fn first_8(hasher: &blake3::Hasher) -> i64 {
     i64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().expect("8 of 32 bytes"))
-}
-
-/// Where a content lies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Content {
-    /// Its number.
-    pub id: ContentId,
-    /// Its name.
-    pub hash: Hash,
-    /// Its length in bytes.
-    pub size: u64,
-    /// The run that it or its delta stream lies in; `None` if it has parts.
-    pub run: Option<RunId>,
-    /// Decoded bytes of the run before it.
-    pub skip: u64,
-    /// What it is a delta against; `None` if it is whole.
-    pub base: Option<ContentId>,
-    /// Length of the delta stream.
-    pub stream: u64,
-}
-
-const CONTENT: &str = "SELECT id, hash, size, run, skip, base, stream FROM contents";
-
-impl Content {
-    /// Reads one content.
-    pub fn get(connection: &Connection, id: ContentId) -> Result<Option<Self>> {
-        let mut statement = connection.prepare_cached(&format!("{CONTENT} WHERE id = ?1"))?;
-        Ok(statement.query_row([id], Self::read).optional()?)
-    }
-
-    /// The content of this name: a committed one, or one of `push`; a whole one if there is.
-    pub fn find(connection: &Connection, hash: &Hash, push: Option<crate::PushId>) -> Result<Option<Self>> {
-        let mut statement = connection.prepare_cached(&format!(
-            "{CONTENT} WHERE hash = ?1 AND (push IS NULL OR push = ?2) ORDER BY base IS NOT NULL, id LIMIT 1"
-        ))?;
-        Ok(statement.query_row((hash, push), Self::read).optional()?)
-    }
-
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Content {
-            id: row.get(0)?,
-            hash: row.get(1)?,
-            size: row.get::<_, i64>(2)? as u64,
-            run: row.get(3)?,
-            skip: row.get::<_, i64>(4)? as u64,
-            base: row.get(5)?,
-            stream: row.get::<_, i64>(6)? as u64,
-        })
-    }
-}
-
-/// One segment of a large content.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// Where it lies; `None` for zeros.
-    pub run: Option<RunId>,
-    /// Its BLAKE3 chaining value (of a content of one segment: of nothing, all zero).
-    pub value: Value,
-}
-
-/// The segments of a large content in order.
-pub fn parts(connection: &Connection, content: ContentId) -> Result<Vec<Part>> {
-    let mut statement =
-        connection.prepare_cached("SELECT segment, run, value FROM parts WHERE content = ?1 ORDER BY segment")?;
-    let rows = statement.query_map([content], |row| Ok((row.get::<_, i64>(0)?, Part { run: row.get(1)?, value: row.get(2)? })))?;
-    let mut parts = Vec::new();
-    for row in rows {
-        let (segment, part) = row?;
-        if segment != parts.len() as i64 {
-            return Err(Error::Damaged(format!("catalog: content {content} lacks segment {}", parts.len())));
-        }
-        parts.push(part);
-    }
-    Ok(parts)
 }
 
 /// One frame of a run.
@@ -306,13 +246,30 @@ pub struct Run {
 
 impl Run {
     /// A run of these frames.
-    pub fn new(id: RunId, file: FileId, kind: FileKind, offset: u64, encoding: Encoding, position: Option<u64>, frames: Vec<FrameRow>) -> Self {
+    pub fn new(
+        id: RunId,
+        file: FileId,
+        kind: FileKind,
+        offset: u64,
+        encoding: Encoding,
+        position: Option<u64>,
+        frames: Vec<FrameRow>,
+    ) -> Self {
         let mut starts = vec![(0, 0)];
         for frame in &frames {
             let (stored, decoded) = starts[starts.len() - 1];
             starts.push((stored + u64::from(frame.stored), decoded + u64::from(frame.length)));
         }
-        Run { id, file, kind, offset, encoding, position, frames: frames.into(), starts: starts.into() }
+        Run {
+            id,
+            file,
+            kind,
+            offset,
+            encoding,
+            position,
+            frames: frames.into(),
+            starts: starts.into(),
+        }
     }
 
     /// Stored bytes.
@@ -336,18 +293,41 @@ impl Run {
         )?;
         let row = statement
             .query_row([id], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+                Ok((
+                    row.get(0)?,
+                    row.get(1)?,
+                    row.get(2)?,
+                    row.get(3)?,
+                    row.get(4)?,
+                    row.get(5)?,
+                    row.get(6)?,
+                ))
             })
             .optional()
             .map_err(|_| Error::Damaged(format!("catalog run {id}")))?;
         let Some(row) = row else { return Ok(None) };
-        let (file, kind, offset, encoding, position, frames, sum): (FileId, i64, i64, i64, Option<i64>, Vec<u8>, i64) = row;
+        let (file, kind, offset, encoding, position, frames, sum): (FileId, i64, i64, i64, Option<i64>, Vec<u8>, i64) =
+            row;
         let decoded = (|| {
-            let frames = frames.chunks(FRAME_ROW).map(decode_frame_row).collect::<Option<Vec<_>>>()?;
+            let frames = frames
+                .chunks(FRAME_ROW)
+                .map(decode_frame_row)
+                .collect::<Option<Vec<_>>>()?;
             let (kind, encoding) = (FileKind::from_code(kind)?, Encoding::from_code(encoding)?);
-            Some(Run::new(id, file, kind, offset as u64, encoding, position.map(|p| p as u64), frames))
+            Some(Run::new(
+                id,
+                file,
+                kind,
+                offset as u64,
+                encoding,
+                position.map(|p| p as u64),
+                frames,
+            ))
         })();
-        decoded.filter(|run| run.sum() == sum).map(Some).ok_or_else(|| Error::Damaged(format!("catalog run {id}")))
+        decoded
+            .filter(|run| run.sum() == sum)
+            .map(Some)
+            .ok_or_else(|| Error::Damaged(format!("catalog run {id}")))
     }
 
     /// Writes the row.
@@ -374,7 +354,13 @@ impl Run {
     fn sum(&self) -> i64 {
         let mut hasher = blake3::Hasher::new();
         let position = self.position.map_or(-1, |p| p as i64);
-        for number in [self.id.0, self.file.0, self.offset as i64, self.encoding as i64, position] {
+        for number in [
+            self.id.0,
+            self.file.0,
+            self.offset as i64,
+            self.encoding as i64,
+            position,
+        ] {
             hasher.update(&number.to_le_bytes());
         }
         hasher.update(&encode_frame_rows(&self.frames));

@@ -72,8 +72,9 @@ CREATE TABLE contents (
   skip   INTEGER NOT NULL,           -- decoded bytes of the run before it
   base   INTEGER,                    -- NULL: whole; else it is a delta against this content
   stream INTEGER NOT NULL,           -- length of the delta stream, 0 if whole
-  map    BLOB,                       -- the extents of a delta
-  push   INTEGER                     -- NULL: committed
+  map    BLOB,                       -- the extents of a delta, and 8 bytes of check
+  push   INTEGER,                    -- NULL: committed
+  sum    INTEGER NOT NULL            -- check of all above but map and push
 );
 CREATE INDEX contents_hash ON contents (hash);
 CREATE INDEX contents_run ON contents (run) WHERE run IS NOT NULL;
@@ -84,6 +85,7 @@ CREATE TABLE parts (
   segment INTEGER NOT NULL,
   run     INTEGER,                   -- NULL: zeros
   value   BLOB NOT NULL,             -- BLAKE3 chaining value of the segment
+  sum     INTEGER NOT NULL,          -- check of all above
   PRIMARY KEY (content, segment)
 ) WITHOUT ROWID;
 CREATE INDEX parts_run ON parts (run) WHERE run IS NOT NULL;

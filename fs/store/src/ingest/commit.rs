@@ -59,10 +59,14 @@ impl Ingest {
 
     fn check_base(&self, connection: &Connection) -> Result<()> {
         let newest: Option<crate::SnapshotId> =
-            connection.query_row("SELECT max(id) FROM snapshots WHERE line = ?1", [self.line], |row| row.get(0))?;
+            connection.query_row("SELECT max(id) FROM snapshots WHERE line = ?1", [self.line], |row| {
+                row.get(0)
+            })?;
         match newest == self.base.as_ref().map(|base| base.id) {
             true => Ok(()),
-            false => Err(Error::Busy("the newest snapshot was forgotten meanwhile; snapshot again".into())),
+            false => Err(Error::Busy(
+                "the newest snapshot was forgotten meanwhile; snapshot again".into(),
+            )),
         }
     }
 
@@ -95,7 +99,9 @@ impl Ingest {
         connection
             .prepare_cached("UPDATE entries SET last = ?2 WHERE id IN (SELECT entry FROM closings WHERE push = ?1)")?
             .execute((self.writer.push, last))?;
-        connection.prepare_cached("DELETE FROM closings WHERE push = ?1")?.execute([self.writer.push])?;
+        connection
+            .prepare_cached("DELETE FROM closings WHERE push = ?1")?
+            .execute([self.writer.push])?;
         Ok(totals)
     }
 
@@ -110,7 +116,9 @@ impl Ingest {
             .query_row((self.writer.push, ALIVE), |row| row.get(0))?;
         match missing {
             false => Ok(()),
-            true => Err(Error::Busy("a content was forgotten while it was being referred to; snapshot again".into())),
+            true => Err(Error::Busy(
+                "a content was forgotten while it was being referred to; snapshot again".into(),
+            )),
         }
     }
 
@@ -166,7 +174,9 @@ pub(crate) fn drop_runs(connection: &Connection, runs: &[RunId]) -> Result<()> {
         "UPDATE files SET dead = 1 WHERE id = ?1 AND push IS NULL AND NOT EXISTS (SELECT 1 FROM runs WHERE file = ?1)",
     )?;
     for run in runs {
-        let files = delete.query_map([run], |row| row.get::<_, i64>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
+        let files = delete
+            .query_map([run], |row| row.get::<_, i64>(0))?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
         for file in files {
             kill.execute([file])?;
         }

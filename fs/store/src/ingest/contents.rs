@@ -23,7 +23,9 @@ impl Ingest {
             0 => false,
             1 => true,
             _ => {
-                let whole = frames[..frames.len() - 1].iter().all(|frame| u64::from(frame.length) == GROUP);
+                let whole = frames[..frames.len() - 1]
+                    .iter()
+                    .all(|frame| u64::from(frame.length) == GROUP);
                 contents.len() == 1 && length <= MEDIUM && whole
             }
         };
@@ -50,7 +52,7 @@ impl Ingest {
             if new.contains(hash) && !self.recent.contains_key(hash) {
                 let content = self.next_content()?;
                 self.recent.insert(*hash, content);
-                self.add_row(NewRow::Content { id: content, hash: *hash, size: *size, run: Some(id), skip })?;
+                self.add_row(NewRow::Content(Content::whole(content, *hash, *size, Some(id), skip)))?;
             }
             skip += size;
         }
@@ -93,8 +95,11 @@ impl Ingest {
 }
 
 fn verify_groups((hash, size): (Hash, u64), groups: &[Vec<u8>]) -> Result<Vec<Value>> {
-    let values: Vec<Value> =
-        groups.iter().enumerate().map(|(index, bytes)| group_value(index as u64, bytes)).collect();
+    let values: Vec<Value> = groups
+        .iter()
+        .enumerate()
+        .map(|(index, bytes)| group_value(index as u64, bytes))
+        .collect();
     match tree_hash::from_groups(size, &values) == hash {
         true => Ok(values),
         false => Err(mismatch(&hash)),

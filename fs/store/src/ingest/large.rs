@@ -111,7 +111,10 @@ impl Ingest {
     /// # Errors
     /// [`Error::Refused`] if it does not fit the base or the place reached.
     pub fn large_op(&mut self, op: LargeOp) -> Result<()> {
-        let mut large = self.large.take().ok_or_else(|| Error::Refused("a piece of no large content".into()))?;
+        let mut large = self
+            .large
+            .take()
+            .ok_or_else(|| Error::Refused("a piece of no large content".into()))?;
         let result = match op {
             LargeOp::Frame(frame) => self.large_frame(&mut large, frame),
             LargeOp::Same { groups } => self.large_same(&mut large, groups),
@@ -127,7 +130,10 @@ impl Ingest {
     /// # Errors
     /// [`Error::Refused`] if it is not what its name says.
     pub fn large_end(&mut self, hash: Hash, size: u64) -> Result<()> {
-        let mut large = self.large.take().ok_or_else(|| Error::Refused("the end of no large content".into()))?;
+        let mut large = self
+            .large
+            .take()
+            .ok_or_else(|| Error::Refused("the end of no large content".into()))?;
         self.end_partial(&mut large)?;
         if !large.groups.is_empty() {
             self.end_segment(&mut large)?;
@@ -157,9 +163,13 @@ impl Ingest {
         };
         let id = known.unwrap_or(large.id);
         if known.is_none() {
-            self.add_row(NewRow::Content { id, hash, size: large.size, run: None, skip: 0 })?;
+            self.add_row(NewRow::Content(Content::whole(id, hash, large.size, None, 0)))?;
             for (segment, part) in large.parts.iter().enumerate() {
-                self.add_row(NewRow::Part { content: id, segment: segment as u64, part: part.clone() })?;
+                self.add_row(NewRow::Part {
+                    content: id,
+                    segment: segment as u64,
+                    part: part.clone(),
+                })?;
             }
         }
         self.recent.insert(hash, id);
@@ -177,8 +187,8 @@ impl Ingest {
         let content = Content::find(&connection, &hash, None)?
             .ok_or_else(|| Error::Refused(format!("no content {hash} to tell another against")))?;
         let parts = match content.base {
-            None => parts(&connection, content.id)?,
-            Some(_) => Vec::new(),
+            None if content.run.is_none() => parts(&connection, &content)?,
+            _ => Vec::new(),
         };
         drop(connection);
         let reader = self.repository.open_content(content.id)?;
@@ -219,7 +229,9 @@ impl Ingest {
         // The last segment of the base may be followed by more now; its groups are copied then.
         let is_whole = segment_end - large.size == SEGMENT && end >= segment_end;
         let is_wanted = large.groups.is_empty() && large.size.is_multiple_of(SEGMENT) && is_whole;
-        let Some(part) = base.parts.get(segment as usize).filter(|_| is_wanted).cloned() else { return Ok(false) };
+        let Some(part) = base.parts.get(segment as usize).filter(|_| is_wanted).cloned() else {
+            return Ok(false);
+        };
         if segment == 0 {
             let Some(run) = part.run else { return Ok(false) };
             let run = self.repository.run(run).map_err(|error| error.into_error())?;
@@ -296,7 +308,11 @@ impl Ingest {
         let at_segment = large.partial.is_empty() && large.groups.is_empty() && large.size.is_multiple_of(SEGMENT);
         let segment = large.size / SEGMENT;
         let is_whole = large.size + SEGMENT <= base.content.size && segment > 0;
-        match base.parts.get(segment as usize).filter(|part| at_segment && is_whole && part.run.is_none()) {
+        match base
+            .parts
+            .get(segment as usize)
+            .filter(|part| at_segment && is_whole && part.run.is_none())
+        {
             None => false,
             Some(part) => {
                 large.parts.push(part.clone());
@@ -425,7 +441,12 @@ fn encode_segment(groups: Vec<Group>, compression: crate::Compression) -> (Encod
         stored.push(match group {
             Group::Stored(encoding, bytes, row) if encoding == wanted => (bytes, row),
             Group::Stored(_, bytes, row) => {
-                let bytes = Frame { encoding: Encoding::Raw, length: row.length, bytes }.into_zstd();
+                let bytes = Frame {
+                    encoding: Encoding::Raw,
+                    length: row.length,
+                    bytes,
+                }
+                .into_zstd();
                 let row = frame_row(&bytes, row.length, row.value);
                 (bytes, row)
             }
@@ -465,9 +486,11 @@ impl crate::Repository {
     /// The chaining values of a content's groups; `None` if it is not here.
     pub fn base_values(self: &Arc<Self>, hash: &Hash) -> Result<Option<BaseValues>> {
         let connection = self.connection()?;
-        let Some(content) = Content::find(&connection, hash, None)? else { return Ok(None) };
+        let Some(content) = Content::find(&connection, hash, None)? else {
+            return Ok(None);
+        };
         let parts = match (content.base, content.run) {
-            (None, None) => parts(&connection, content.id)?,
+            (None, None) => parts(&connection, &content)?,
             _ => Vec::new(),
         };
         drop(connection);
@@ -495,6 +518,10 @@ impl crate::Repository {
             }
         }
         groups.resize(count, None);
-        Ok(Some(BaseValues { size: content.size, groups, zero_segments }))
+        Ok(Some(BaseValues {
+            size: content.size,
+            groups,
+            zero_segments,
+        }))
     }
 }

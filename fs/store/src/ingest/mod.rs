@@ -17,8 +17,8 @@ mod succession;
 mod tree;
 
 pub(crate) use commit::drop_runs;
-pub(crate) use succession::{release, write_delta};
 pub use large::{BaseValues, LargeOp};
+pub(crate) use succession::{release, write_delta};
 pub use tree::Body;
 
 use std::collections::HashMap;
@@ -175,9 +175,11 @@ fn find_line(repository: &Repository, options: &PushOptions) -> Result<(LineId, 
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let roots = join_roots(&options.roots);
     let known = transaction
-        .query_row("SELECT id, root FROM lines WHERE host = ?1 AND roots = ?2", (&options.host, &roots), |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
+        .query_row(
+            "SELECT id, root FROM lines WHERE host = ?1 AND roots = ?2",
+            (&options.host, &roots),
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
         .optional()?;
     let line = match known {
         Some(line) => line,

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use crate::catalog::{Entry, Part, Run, take};
+use crate::catalog::{Content, Entry, Part, Run, take};
 use crate::ingest::Ingest;
 use crate::meta::{encode_extents, encode_xattrs};
-use crate::{ContentId, EntryId, FolderId, Hash, Kind, Owner, Result, RunId};
+use crate::{ContentId, EntryId, FolderId, Kind, Owner, Result};
 
 /// Rows written in one transaction.
 const BATCH: usize = 8_000;
@@ -18,8 +18,12 @@ pub(super) enum NewRow {
     Entry(Box<Entry>),
     Closing(EntryId),
     Run(Run),
-    Content { id: ContentId, hash: Hash, size: u64, run: Option<RunId>, skip: u64 },
-    Part { content: ContentId, segment: u64, part: Part },
+    Content(Content),
+    Part {
+        content: ContentId,
+        segment: u64,
+        part: Part,
+    },
 }
 
 /// Rows that wait, and what earlier ones were given as numbers.
@@ -78,12 +82,7 @@ impl Ingest {
     }
 }
 
-fn insert(
-    connection: &Connection,
-    row: NewRow,
-    push: crate::PushId,
-    owners: &mut HashMap<Owner, i64>,
-) -> Result<()> {
+fn insert(connection: &Connection, row: NewRow, push: crate::PushId, owners: &mut HashMap<Owner, i64>) -> Result<()> {
     match row {
         NewRow::Folder(id) => {
             connection
@@ -97,19 +96,8 @@ fn insert(
                 .execute((push, entry))?;
         }
         NewRow::Run(run) => run.insert(connection)?,
-        NewRow::Content { id, hash, size, run, skip } => {
-            connection
-                .prepare_cached(
-                    "INSERT INTO contents (id, hash, size, run, skip, base, stream, map, push)
-                     VALUES (?1, ?2, ?3, ?4, ?5, NULL, 0, NULL, ?6)",
-                )?
-                .execute((id, hash, size as i64, run, skip as i64, push))?;
-        }
-        NewRow::Part { content, segment, part } => {
-            connection
-                .prepare_cached("INSERT INTO parts (content, segment, run, value) VALUES (?1, ?2, ?3, ?4)")?
-                .execute((content, segment as i64, part.run, part.value))?;
-        }
+        NewRow::Content(content) => content.insert(connection, push)?,
+        NewRow::Part { content, segment, part } => part.insert(connection, content, segment)?,
     }
     Ok(())
 }
@@ -128,7 +116,11 @@ fn insert_entry(connection: &Connection, entry: &Entry, owners: &mut HashMap<Own
         true => None,
         false => Some(intern_attribute(connection, &encode_xattrs(&meta.xattrs))?),
     };
-    let data = meta.data.as_ref().map(|data| intern_attribute(connection, &encode_extents(data))).transpose()?;
+    let data = meta
+        .data
+        .as_ref()
+        .map(|data| intern_attribute(connection, &encode_extents(data)))
+        .transpose()?;
     let target = (!meta.target.is_empty()).then_some(&meta.target);
     let mut statement = connection.prepare_cached(
         "INSERT INTO entries (id, folder, name, first, last, kind, mode, owner, mtime, mtime_ns, size, content,
@@ -185,6 +177,8 @@ fn intern_attribute(connection: &Connection, data: &[u8]) -> Result<i64> {
         return Ok(id);
     }
     let id = take(connection, "attributes", 1)?;
-    connection.prepare_cached("INSERT INTO attributes (id, data) VALUES (?1, ?2)")?.execute((id, data))?;
+    connection
+        .prepare_cached("INSERT INTO attributes (id, data) VALUES (?1, ?2)")?
+        .execute((id, data))?;
     Ok(id)
 }

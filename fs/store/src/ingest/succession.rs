@@ -41,7 +41,9 @@ impl Ingest {
             if !seen.insert(old) {
                 continue;
             }
-            let Some((old, new)) = self.superseded(old, new)? else { continue };
+            let Some((old, new)) = self.superseded(old, new)? else {
+                continue;
+            };
             let pieces = match self.matches.remove(&old.id).filter(|(by, _)| *by == new.id) {
                 Some((_, matches)) => Some(delta::invert(&matches, old.size)),
                 None => None,
@@ -57,7 +59,9 @@ impl Ingest {
         let connection = self.repository.connection()?;
         let is_alive = is_alive(&connection, old, Some(self.writer.push))?;
         let (old, new) = (Content::get(&connection, old)?, Content::get(&connection, new)?);
-        Ok(old.zip(new).filter(|(old, new)| !is_alive && old.base.is_none() && new.base.is_none()))
+        Ok(old
+            .zip(new)
+            .filter(|(old, new)| !is_alive && old.base.is_none() && new.base.is_none()))
     }
 }
 
@@ -72,7 +76,12 @@ pub(crate) fn is_alive(connection: &Connection, content: ContentId, push: Option
 
 /// Writes the delta that makes `old` from `new`: from `pieces` if it is known what they share,
 /// else by looking, if they are small enough to be held in memory. `None` if it is not worth it.
-fn convert(writer: &mut Writer, old: Content, new: ContentId, pieces: Option<Vec<Piece>>) -> Result<Option<Conversion>> {
+fn convert(
+    writer: &mut Writer,
+    old: Content,
+    new: ContentId,
+    pieces: Option<Vec<Piece>>,
+) -> Result<Option<Conversion>> {
     let repository = writer.repository.clone();
     let (old_reader, new_reader) = (repository.open_content(old.id)?, repository.open_content(new)?);
     match pieces {
@@ -103,7 +112,16 @@ fn write_pieces(
     pieces: &[Piece],
     reader: &ContentReader,
 ) -> Result<Option<Conversion>> {
-    let literal: u64 = pieces.iter().map(|piece| if let Piece::Literal { len, .. } = piece { *len } else { 0 }).sum();
+    let literal: u64 = pieces
+        .iter()
+        .map(|piece| {
+            if let Piece::Literal { len, .. } = piece {
+                *len
+            } else {
+                0
+            }
+        })
+        .sum();
     if literal >= old.size * WORTH.0 / WORTH.1 {
         return Ok(None);
     }
@@ -142,7 +160,13 @@ fn read_all(reader: &ContentReader) -> Result<Vec<u8>> {
 impl Conversion {
     fn new(old: Content, base: ContentId, run: Run, stream: u64, map: &Map) -> Self {
         let map = (stream > GROUP).then(|| map.encode());
-        Conversion { old, base, run, stream, map }
+        Conversion {
+            old,
+            base,
+            run,
+            stream,
+            map,
+        }
     }
 
     /// Changes the rows, if the content is still as it was; inside the transaction of a commit.
@@ -157,9 +181,15 @@ impl Conversion {
         }
         let freed = release(connection, self.old.id)?;
         self.run.insert(connection)?;
-        connection
-            .prepare_cached("UPDATE contents SET run = ?2, skip = 0, base = ?3, stream = ?4, map = ?5 WHERE id = ?1")?
-            .execute((self.old.id, self.run.id, self.base, self.stream as i64, &self.map))?;
+        let (run, base, skip, stream) = (Some(self.run.id), Some(self.base), 0, self.stream);
+        Content {
+            run,
+            skip,
+            base,
+            stream,
+            ..self.old.clone()
+        }
+        .write(connection, self.map.as_deref())?;
         Ok(freed)
     }
 }
@@ -170,8 +200,14 @@ pub(crate) fn release(connection: &Connection, content: ContentId) -> Result<Vec
         "SELECT run FROM contents WHERE id = ?1 AND run IS NOT NULL
          UNION SELECT run FROM parts WHERE content = ?1 AND run IS NOT NULL",
     )?;
-    let runs = statement.query_map([content], |row| row.get(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
-    connection.prepare_cached("DELETE FROM parts WHERE content = ?1")?.execute([content])?;
-    connection.prepare_cached("UPDATE contents SET run = NULL WHERE id = ?1")?.execute([content])?;
+    let runs = statement
+        .query_map([content], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    connection
+        .prepare_cached("DELETE FROM parts WHERE content = ?1")?
+        .execute([content])?;
+    connection
+        .prepare_cached("UPDATE contents SET run = NULL WHERE id = ?1")?
+        .execute([content])?;
     Ok(runs)
 }

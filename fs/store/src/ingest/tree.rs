@@ -44,7 +44,12 @@ impl Ingest {
         let known = old.as_ref().and_then(|old| old.child);
         let folder = match (known, &meta) {
             (Some(folder), _) => folder,
-            (None, None) => return Err(Error::Refused(format!("{}: is no folder that could be unchanged", lossy(name)))),
+            (None, None) => {
+                return Err(Error::Refused(format!(
+                    "{}: is no folder that could be unchanged",
+                    lossy(name)
+                )));
+            }
             (None, Some(_)) if self.stack.is_empty() => self.line_root,
             (None, Some(_)) => self.new_folder()?,
         };
@@ -63,13 +68,20 @@ impl Ingest {
             (Some(folder), Some(base)) => self.repository.list(base.id, folder)?,
             _ => Arc::default(),
         };
-        self.stack.push(Level { folder, base, last: None });
+        self.stack.push(Level {
+            folder,
+            base,
+            last: None,
+        });
         Ok(())
     }
 
     /// Leaves the folder entered last.
     pub fn leave(&mut self) -> Result<()> {
-        self.stack.pop().map(drop).ok_or_else(|| Error::Refused("left more folders than were entered".into()))
+        self.stack
+            .pop()
+            .map(drop)
+            .ok_or_else(|| Error::Refused("left more folders than were entered".into()))
     }
 
     /// Puts anything but a folder into the folder entered last, in place of what had its name.
@@ -93,7 +105,15 @@ impl Ingest {
         }
         let link = link.map(|token| self.link_group(token)).transpose()?;
         let folder = self.level()?.folder;
-        self.insert(folder, name, meta, body.map_or(0, |body| body.size), content, None, link)
+        self.insert(
+            folder,
+            name,
+            meta,
+            body.map_or(0, |body| body.size),
+            content,
+            None,
+            link,
+        )
     }
 
     /// Removes a name, and everything in it if it is a folder.
@@ -107,8 +127,15 @@ impl Ingest {
     /// Checks that `name` may come now; gives what had it in the newest snapshot.
     fn next_name(&mut self, name: &[u8]) -> Result<Option<Entry>> {
         check_name(name)?;
-        let level = self.stack.last_mut().ok_or_else(|| Error::Refused("a name outside of any folder".into()))?;
-        if level.last.as_deref().is_some_and(|last| last.cmp(name) != Ordering::Less) {
+        let level = self
+            .stack
+            .last_mut()
+            .ok_or_else(|| Error::Refused("a name outside of any folder".into()))?;
+        if level
+            .last
+            .as_deref()
+            .is_some_and(|last| last.cmp(name) != Ordering::Less)
+        {
             return Err(Error::Refused(format!("{}: names are not in order", lossy(name))));
         }
         level.last = Some(name.to_vec());
@@ -123,7 +150,9 @@ impl Ingest {
     }
 
     fn level(&self) -> Result<&Level> {
-        self.stack.last().ok_or_else(|| Error::Refused("nothing is entered".into()))
+        self.stack
+            .last()
+            .ok_or_else(|| Error::Refused("nothing is entered".into()))
     }
 
     fn new_folder(&mut self) -> Result<FolderId> {
@@ -182,7 +211,18 @@ impl Ingest {
             EntryId(self.writer.ids.next(&connection, "entries")?)
         };
         let (first, last) = (self.snapshot, SnapshotId(ALIVE));
-        let entry = Entry { id, folder, name: name.to_vec(), first, last, meta, size, content, child, link };
+        let entry = Entry {
+            id,
+            folder,
+            name: name.to_vec(),
+            first,
+            last,
+            meta,
+            size,
+            content,
+            child,
+            link,
+        };
         self.totals.count(entry.meta.kind, size as i64, entry.sum(), 1);
         self.add_row(NewRow::Entry(Box::new(entry)))
     }
@@ -195,9 +235,10 @@ impl Ingest {
         let connection = self.repository.connection()?;
         match Content::find(&connection, &body.hash, Some(self.writer.push))? {
             Some(content) if content.size == body.size => Ok(content.id),
-            Some(content) => {
-                Err(Error::Refused(format!("content {} has {} bytes, not {}", body.hash, content.size, body.size)))
-            }
+            Some(content) => Err(Error::Refused(format!(
+                "content {} has {} bytes, not {}",
+                body.hash, content.size, body.size
+            ))),
             None => Err(Error::Refused(format!("content {} was never sent", body.hash))),
         }
     }
@@ -224,7 +265,12 @@ impl Ingest {
 
 /// Refuses what is not the name of an entry in a folder.
 fn check_name(name: &[u8]) -> Result<()> {
-    let bad = name.is_empty() || name.len() > 255 || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0);
+    let bad = name.is_empty()
+        || name.len() > 255
+        || name == b"."
+        || name == b".."
+        || name.contains(&b'/')
+        || name.contains(&0);
     match bad {
         true => Err(Error::Refused(format!("{:?} is not a file name", lossy(name)))),
         false => Ok(()),

@@ -46,21 +46,29 @@ impl Repository {
         let mut statement = connection.prepare_cached(
             "SELECT id FROM contents WHERE base = ?1 AND NOT EXISTS (SELECT 1 FROM entries WHERE content = ?1) ORDER BY id DESC",
         )?;
-        Ok(statement.query_map([content], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+        Ok(statement
+            .query_map([content], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?)
     }
 
     /// Makes the contents that are deltas against a nameless one do without it.
     fn detach_dependents(self: &Arc<Self>, base: ContentId) -> Result<()> {
         let dependents = self.dependents_if_nameless(base)?;
         let content = Content::get(&*self.connection()?, base)?;
-        let (Some((heir, others)), Some(content)) = (dependents.split_first(), content) else { return Ok(()) };
+        let (Some((heir, others)), Some(content)) = (dependents.split_first(), content) else {
+            return Ok(());
+        };
         if let Some(below) = content.base {
             let map = self.own_map(base)?;
-            return dependents.iter().try_for_each(|dependent| self.rebase(*dependent, below, &map));
+            return dependents
+                .iter()
+                .try_for_each(|dependent| self.rebase(*dependent, below, &map));
         }
         let map = inverse(&self.own_map(*heir)?, content.size, base);
         self.make_whole(*heir)?;
-        others.iter().try_for_each(|dependent| self.rebase(*dependent, *heir, &map))
+        others
+            .iter()
+            .try_for_each(|dependent| self.rebase(*dependent, *heir, &map))
     }
 
     /// Writes `dependent`, a delta against a content with this `map`, as a delta against `onto`.
@@ -93,7 +101,10 @@ impl Repository {
             transaction.execute("DELETE FROM contents WHERE id = ?1", [content])?;
             drop_runs(&transaction, &freed)?;
             // What it was told against may have been kept for it only.
-            transaction.execute("INSERT OR IGNORE INTO nameless (content) SELECT ?1 WHERE ?1 IS NOT NULL", [found.base])?;
+            transaction.execute(
+                "INSERT OR IGNORE INTO nameless (content) SELECT ?1 WHERE ?1 IS NOT NULL",
+                [found.base],
+            )?;
         }
         transaction.execute("DELETE FROM nameless WHERE content = ?1", [content])?;
         transaction.commit()?;
@@ -108,7 +119,10 @@ impl Repository {
 fn to_pieces(map: &Map) -> Vec<Piece> {
     let piece = |extent: &Extent| match extent.source {
         Source::Base(from) => Piece::Copy { from, len: extent.len },
-        Source::Literal { .. } => Piece::Literal { from: extent.at, len: extent.len },
+        Source::Literal { .. } => Piece::Literal {
+            from: extent.at,
+            len: extent.len,
+        },
     };
     let mut pieces: Vec<Piece> = Vec::new();
     for next in map.extents().iter().map(piece) {
@@ -126,7 +140,11 @@ fn to_pieces(map: &Map) -> Vec<Piece> {
 fn inverse(map: &Map, size: u64, base: ContentId) -> Map {
     let shared = |extent: &Extent| match extent.source {
         // The base takes the old content's place here, the one above it the new one's.
-        Source::Base(from) => Some(Match { new: extent.at, old: from, len: extent.len }),
+        Source::Base(from) => Some(Match {
+            new: extent.at,
+            old: from,
+            len: extent.len,
+        }),
         Source::Literal { .. } => None,
     };
     let matches: Vec<Match> = map.extents().iter().filter_map(shared).collect();
@@ -134,7 +152,13 @@ fn inverse(map: &Map, size: u64, base: ContentId) -> Map {
     for piece in invert(&matches, size) {
         match piece {
             Piece::Copy { from, len } => inverse.push(len, Source::Base(from)),
-            Piece::Literal { from, len } => inverse.push(len, Source::Literal { content: base, at: from }),
+            Piece::Literal { from, len } => inverse.push(
+                len,
+                Source::Literal {
+                    content: base,
+                    at: from,
+                },
+            ),
         }
     }
     inverse

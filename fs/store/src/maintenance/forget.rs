@@ -103,7 +103,11 @@ impl Repository {
     }
 
     fn file_bytes(&self) -> Result<i64> {
-        Ok(self.connection()?.query_row("SELECT coalesce(sum(bytes), 0) FROM files WHERE dead = 0", [], |row| row.get(0))?)
+        Ok(self
+            .connection()?
+            .query_row("SELECT coalesce(sum(bytes), 0) FROM files WHERE dead = 0", [], |row| {
+                row.get(0)
+            })?)
     }
 }
 
@@ -120,11 +124,20 @@ fn gaps(connection: &Connection, snapshots: &[SnapshotId]) -> Result<Vec<Gap>> {
         gaps.extend(open.take_if(|gap| gap.line != line));
         if snapshots.contains(&id) {
             let before = kept.filter(|(_, of)| *of == line).map_or(0, |(id, _)| id.0);
-            open.get_or_insert(Gap { line, before, after: None, last: 0 }).last = id.0;
+            open.get_or_insert(Gap {
+                line,
+                before,
+                after: None,
+                last: 0,
+            })
+            .last = id.0;
             continue;
         }
         if let Some(gap) = open.take() {
-            gaps.push(Gap { after: Some(id.0), ..gap });
+            gaps.push(Gap {
+                after: Some(id.0),
+                ..gap
+            });
         }
         kept = Some((id, line));
     }

@@ -31,7 +31,10 @@ impl Step {
         repository.writable()?;
         let push = PushId(crate::catalog::take(&*repository.connection()?, "pushes", 1)?);
         let alive = lock::push(repository.path(), push)?.expect("nobody else has this number");
-        Ok(Step { writer: Writer::new(repository.clone(), push, Box::new(Unlimited)), _alive: alive })
+        Ok(Step {
+            writer: Writer::new(repository.clone(), push, Box::new(Unlimited)),
+            _alive: alive,
+        })
     }
 
     /// Makes the files durable, then changes rows by `change`, which gives the runs that it freed.

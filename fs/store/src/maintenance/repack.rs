@@ -22,9 +22,16 @@ impl Repository {
             let mut step = Step::begin(self)?;
             let mut moved = Vec::new();
             for id in self.runs_of(pack)? {
-                let Some(run) = Run::get(&*self.connection()?, id)? else { continue };
+                let Some(run) = Run::get(&*self.connection()?, id)? else {
+                    continue;
+                };
                 let frames = (0..run.frames.len())
-                    .map(|index| Ok((stored_frame(self, &run, index).map_err(|error| error.into_error())?, run.frames[index])))
+                    .map(|index| {
+                        Ok((
+                            stored_frame(self, &run, index).map_err(|error| error.into_error())?,
+                            run.frames[index],
+                        ))
+                    })
                     .collect::<Result<Vec<_>>>()?;
                 let copy = step.writer.append_to_pack(&frames, run.encoding, run.position)?;
                 moved.push((run, Run { id, ..copy }));
@@ -60,6 +67,8 @@ impl Repository {
     fn runs_of(&self, file: FileId) -> Result<Vec<RunId>> {
         let connection = self.connection()?;
         let mut statement = connection.prepare_cached("SELECT id FROM runs WHERE file = ?1 ORDER BY offset")?;
-        Ok(statement.query_map([file], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+        Ok(statement
+            .query_map([file], |row| row.get(0))?
+            .collect::<rusqlite::Result<_>>()?)
     }
 }

@@ -27,7 +27,9 @@ impl Repository {
     /// Makes a content whole, unless it is.
     pub(super) fn make_whole(self: &Arc<Self>, id: ContentId) -> Result<()> {
         let content = Content::get(&*self.connection()?, id)?;
-        let Some(content) = content.filter(|content| content.base.is_some()) else { return Ok(()) };
+        let Some(content) = content.filter(|content| content.base.is_some()) else {
+            return Ok(());
+        };
         let mut step = Step::begin(self)?;
         let copy = write_copy(&mut step.writer, content)?;
         step.commit(|connection| copy.apply(connection))
@@ -43,16 +45,12 @@ impl Copy {
         for run in &self.runs {
             run.insert(connection)?;
         }
-        let mut insert =
-            connection.prepare_cached("INSERT INTO parts (content, segment, run, value) VALUES (?1, ?2, ?3, ?4)")?;
         for (segment, part) in self.parts.iter().flatten().enumerate() {
-            insert.execute((self.content.id, segment as i64, part.run, part.value))?;
+            part.insert(connection, self.content.id, segment as u64)?;
         }
         let run = self.runs.first().filter(|_| self.parts.is_none()).map(|run| run.id);
-        connection.execute(
-            "UPDATE contents SET run = ?2, skip = 0, base = NULL, stream = 0, map = NULL WHERE id = ?1",
-            (self.content.id, run),
-        )?;
+        let Content { id, hash, size, .. } = self.content;
+        Content::whole(id, hash, size, run, 0).write(connection, None)?;
         Ok(freed)
     }
 }
@@ -61,7 +59,11 @@ impl Copy {
 /// not what its name says.
 fn write_copy(writer: &mut Writer, content: Content) -> Result<Copy> {
     let reader = writer.repository.open_content(content.id)?;
-    let mut copy = Copy { parts: (content.size > MEDIUM).then(Vec::new), runs: Vec::new(), content };
+    let mut copy = Copy {
+        parts: (content.size > MEDIUM).then(Vec::new),
+        runs: Vec::new(),
+        content,
+    };
     let size = copy.content.size;
     let mut values: Vec<Value> = Vec::new();
     let mut buffer = vec![0; SEGMENT.min(size) as usize];
@@ -74,7 +76,11 @@ fn write_copy(writer: &mut Writer, content: Content) -> Result<Copy> {
             .chunks(GROUP as usize)
             .zip(first..)
             .map(|(group, index)| {
-                let value = if is_one_group { Hash::of(group).0 } else { group_value(index, group) };
+                let value = if is_one_group {
+                    Hash::of(group).0
+                } else {
+                    group_value(index, group)
+                };
                 (Frame::encode(group, writer.repository.compression()), value)
             })
             .collect();
@@ -90,14 +96,24 @@ fn write_copy(writer: &mut Writer, content: Content) -> Result<Copy> {
             Some(parts) if bytes.iter().all(|&byte| byte == 0) => parts.push(Part { run: None, value }),
             Some(parts) => {
                 let run = writer.write_head(&stored, encoding, first)?;
-                parts.push(Part { run: Some(run.id), value });
+                parts.push(Part {
+                    run: Some(run.id),
+                    value,
+                });
                 copy.runs.push(run);
             }
         }
     }
-    let name = if size <= GROUP { Hash(values[0]) } else { tree_hash::from_groups(size, &values) };
+    let name = if size <= GROUP {
+        Hash(values[0])
+    } else {
+        tree_hash::from_groups(size, &values)
+    };
     match name == copy.content.hash {
         true => Ok(copy),
-        false => Err(Error::Damaged(format!("content {} is not what its name says", copy.content.hash))),
+        false => Err(Error::Damaged(format!(
+            "content {} is not what its name says",
+            copy.content.hash
+        ))),
     }
 }

@@ -30,7 +30,11 @@ struct Weighted<K: Hash + Eq, V> {
 
 impl<K: Hash + Eq, V: Clone> Weighted<K, V> {
     fn new(bound: usize) -> Mutex<Self> {
-        Mutex::new(Weighted { items: LruCache::unbounded(), weight: 0, bound })
+        Mutex::new(Weighted {
+            items: LruCache::unbounded(),
+            weight: 0,
+            bound,
+        })
     }
 
     fn get(&mut self, key: &K) -> Option<V> {
@@ -44,7 +48,9 @@ impl<K: Hash + Eq, V: Clone> Weighted<K, V> {
         }
         // The newest stays, however large: a folder of a million names is asked for piece by piece.
         while self.weight > self.bound && self.items.len() > 1 {
-            let Some((_, (_, old))) = self.items.pop_lru() else { break };
+            let Some((_, (_, old))) = self.items.pop_lru() else {
+                break;
+            };
             self.weight -= old;
         }
     }

@@ -29,7 +29,11 @@ impl Repository {
     /// [`Error::Damaged`] if the catalog's rows about it do not hold together.
     pub fn open_content(self: &Arc<Self>, id: ContentId) -> Result<ContentReader> {
         let plan = load_again(self, id)?;
-        Ok(ContentReader { repository: self.clone(), id, plan: RwLock::new(Arc::new(plan)) })
+        Ok(ContentReader {
+            repository: self.clone(),
+            id,
+            plan: RwLock::new(Arc::new(plan)),
+        })
     }
 
     /// Bytes read from stored files since the repository was opened.
@@ -40,8 +44,9 @@ impl Repository {
     /// Fills `buf` from a stretch of a run, beginning `offset` bytes into the stretch.
     pub(crate) fn read_stretch(&self, stretch: Stretch, offset: u64, buf: &mut [u8]) -> Result<(), FrameError> {
         let run = self.run(stretch.run)?;
-        let start = stretch.skip + offset;
-        if offset + buf.len() as u64 > stretch.length || start + buf.len() as u64 > run.length() {
+        let start = stretch.skip.saturating_add(offset);
+        let length = buf.len() as u64;
+        if offset.saturating_add(length) > stretch.length || start.saturating_add(length) > run.length() {
             return Err(Error::Damaged(format!("catalog: run {} is shorter than what lies in it", run.id)).into());
         }
         let mut done = 0;
@@ -100,9 +105,13 @@ impl ContentReader {
     /// The file that is byte for byte this content, where there is one.
     pub fn raw_file(&self) -> Result<Option<File>> {
         let plan = self.plan();
-        let (None, Whole::Segments(parts)) = (&plan.map, &plan.whole) else { return Ok(None) };
+        let (None, Whole::Segments(parts)) = (&plan.map, &plan.whole) else {
+            return Ok(None);
+        };
         let [part] = parts.as_slice() else { return Ok(None) };
-        let Some(Ok(run)) = part.run.map(|run| self.repository.run(run)) else { return Ok(None) };
+        let Some(Ok(run)) = part.run.map(|run| self.repository.run(run)) else {
+            return Ok(None);
+        };
         if run.encoding != Encoding::Raw || run.kind != FileKind::Head || run.offset != 0 {
             return Ok(None);
         }
@@ -122,14 +131,20 @@ impl ContentReader {
             Whole::Stretch(stretch) => vec![stretch.run],
             Whole::Segments(parts) => parts.iter().filter_map(|part| part.run).collect(),
         };
-        let runs = of_whole.into_iter().chain(plan.streams.values().map(|stretch| stretch.run));
+        let runs = of_whole
+            .into_iter()
+            .chain(plan.streams.values().map(|stretch| stretch.run));
         runs.into_iter().all(|run| {
-            self.repository.run(run).is_ok_and(|run| self.repository.file_of(&run).is_ok())
+            self.repository
+                .run(run)
+                .is_ok_and(|run| self.repository.file_of(&run).is_ok())
         })
     }
 
     fn read_by(&self, plan: &Plan, offset: u64, buf: &mut [u8]) -> Result<(), FrameError> {
-        let Some(map) = &plan.map else { return self.read_whole(plan, offset, buf) };
+        let Some(map) = &plan.map else {
+            return self.read_whole(plan, offset, buf);
+        };
         for extent in map.slice(offset, buf.len() as u64) {
             let at = (extent.at - offset) as usize;
             let target = &mut buf[at..at + extent.len as usize];
@@ -137,7 +152,8 @@ impl ContentReader {
                 Source::Base(from) => self.read_whole(plan, from, target)?,
                 Source::Literal { content, at } => {
                     let stream = plan.streams.get(&content).copied();
-                    let stream = stream.ok_or_else(|| Error::Damaged(format!("no delta stream of content {content}")))?;
+                    let stream =
+                        stream.ok_or_else(|| Error::Damaged(format!("no delta stream of content {content}")))?;
                     self.repository.read_stretch(stream, at, target)?;
                 }
             }
@@ -161,7 +177,9 @@ impl ContentReader {
                         .ok_or_else(|| Error::Damaged(format!("catalog: content {} lacks segments", plan.bottom.id)))?;
                     match part.run {
                         None => target.fill(0),
-                        Some(run) => self.repository.read_stretch(Stretch { run, skip: 0, length }, inside, target)?,
+                        Some(run) => self
+                            .repository
+                            .read_stretch(Stretch { run, skip: 0, length }, inside, target)?,
                     }
                     done += take;
                 }
@@ -210,6 +228,8 @@ impl Repository {
     /// The name of a content.
     pub fn content_hash(&self, id: ContentId) -> Result<Hash> {
         let found = Content::get(&*self.connection()?, id)?;
-        found.map(|content| content.hash).ok_or_else(|| Error::Damaged(format!("catalog: no content {id}")))
+        found
+            .map(|content| content.hash)
+            .ok_or_else(|| Error::Damaged(format!("catalog: no content {id}")))
     }
 }

@@ -41,7 +41,8 @@ impl Repository {
             return Ok(run);
         }
         let connection = self.connection()?;
-        let run = Run::get(&connection, id)?.ok_or_else(|| FrameError::Gone(format!("run {id} is not in the catalog")))?;
+        let run =
+            Run::get(&connection, id)?.ok_or_else(|| FrameError::Gone(format!("run {id} is not in the catalog")))?;
         let run = Arc::new(run);
         self.caches.keep_run(&run);
         Ok(run)
@@ -61,7 +62,13 @@ impl Repository {
     pub(crate) fn decoded_frame(&self, run: &Run, index: usize) -> Result<Vec<u8>, FrameError> {
         let row = run.frames[index];
         let stored = self.stored_bytes(run, index)?;
-        let place = || format!("{} at {}", stored_file(self.path(), run.kind, run.file).display(), run.offset + run.starts[index].0);
+        let place = || {
+            format!(
+                "{} at {}",
+                stored_file(self.path(), run.kind, run.file).display(),
+                run.offset + run.starts[index].0
+            )
+        };
         let bytes = frame::decode(run.encoding, &stored, row.length).map_err(|_| Error::Damaged(place()))?;
         let value = match run.position {
             Some(first) => group_value(first + index as u64, &bytes),

@@ -63,20 +63,42 @@ impl Plan {
         let content = chain[0].clone();
         let bottom = chain[chain.len() - 1].clone();
         let whole = match bottom.run {
-            Some(run) => Whole::Stretch(Stretch { run, skip: bottom.skip, length: bottom.size }),
-            None => Whole::Segments(Arc::new(parts(&transaction, bottom.id)?)),
+            Some(run) => Whole::Stretch(Stretch {
+                run,
+                skip: bottom.skip,
+                length: bottom.size,
+            }),
+            None => Whole::Segments(Arc::new(parts(&transaction, &bottom)?)),
         };
         let deltas = &chain[..chain.len() - 1];
         let mut streams = HashMap::new();
         for delta in deltas {
-            let run = delta.run.ok_or_else(|| Error::Damaged(format!("catalog: delta {} lies nowhere", delta.id)))?;
-            streams.insert(delta.id, Stretch { run, skip: delta.skip, length: delta.stream });
+            let run = delta
+                .run
+                .ok_or_else(|| Error::Damaged(format!("catalog: delta {} lies nowhere", delta.id)))?;
+            streams.insert(
+                delta.id,
+                Stretch {
+                    run,
+                    skip: delta.skip,
+                    length: delta.stream,
+                },
+            );
         }
-        let stored_maps = deltas.iter().map(|delta| stored_map(&transaction, delta)).collect::<Result<Vec<_>>>()?;
+        let stored_maps = deltas
+            .iter()
+            .map(|delta| stored_map(&transaction, delta))
+            .collect::<Result<Vec<_>>>()?;
         transaction.commit()?;
         drop(connection);
         let map = compose(repository, deltas, stored_maps, &bottom, &streams)?;
-        Ok(Plan { content, bottom, whole, map, streams })
+        Ok(Plan {
+            content,
+            bottom,
+            whole,
+            map,
+            streams,
+        })
     }
 }
 
@@ -96,10 +118,10 @@ fn load_chain(connection: &Connection, id: ContentId) -> Result<Vec<Content>> {
 
 /// The extents of a delta as the catalog keeps them; `None` if its stream is short enough to be parsed.
 fn stored_map(connection: &Connection, delta: &Content) -> Result<Option<Map>> {
-    let bytes: Option<Vec<u8>> = connection
-        .prepare_cached("SELECT map FROM contents WHERE id = ?1")?
-        .query_row([delta.id], |row| row.get(0))?;
-    bytes.map(|bytes| Map::decode(&bytes, delta.id)).transpose()
+    delta
+        .map(connection)?
+        .map(|bytes| Map::decode(&bytes, delta.id))
+        .transpose()
 }
 
 /// Composes the maps of a chain from its whole end upwards.
@@ -117,7 +139,10 @@ fn compose(
             None => short_map(repository, delta, streams[&delta.id])?,
         };
         if own.size() != delta.size {
-            return Err(Error::Damaged(format!("the delta of content {} has another size than it", delta.id)));
+            return Err(Error::Damaged(format!(
+                "the delta of content {} has another size than it",
+                delta.id
+            )));
         }
         let map = match below {
             Some(below) => own.compose(&below)?,
@@ -125,10 +150,13 @@ fn compose(
         };
         below = Some(Arc::new(map));
     }
-    let reach = below.iter().flat_map(|map| map.extents()).filter_map(|extent| match extent.source {
-        delta::Source::Base(from) => Some(from + extent.len),
-        delta::Source::Literal { .. } => None,
-    });
+    let reach = below
+        .iter()
+        .flat_map(|map| map.extents())
+        .filter_map(|extent| match extent.source {
+            delta::Source::Base(from) => Some(from + extent.len),
+            delta::Source::Literal { .. } => None,
+        });
     if reach.max().unwrap_or(0) > bottom.size {
         return Err(Error::Damaged(format!("a delta reaches beyond content {}", bottom.id)));
     }
@@ -138,10 +166,15 @@ fn compose(
 /// Parses the stream of a delta that is at most one group long.
 fn short_map(repository: &Repository, delta: &Content, stream: Stretch) -> Result<Map> {
     if stream.length > GROUP {
-        return Err(Error::Damaged(format!("catalog: the delta of content {} lacks its map", delta.id)));
+        return Err(Error::Damaged(format!(
+            "catalog: the delta of content {} lacks its map",
+            delta.id
+        )));
     }
     let mut bytes = vec![0; stream.length as usize];
-    repository.read_stretch(stream, 0, &mut bytes).map_err(FrameError::into_error)?;
+    repository
+        .read_stretch(stream, 0, &mut bytes)
+        .map_err(FrameError::into_error)?;
     delta::parse(&bytes, delta.id)
 }
 
@@ -155,10 +188,20 @@ impl Repository {
             let stored = stored_map(&connection, &content)?;
             (content, stored)
         };
-        let run = content.run.ok_or_else(|| Error::Damaged(format!("catalog: delta {id} lies nowhere")))?;
+        let run = content
+            .run
+            .ok_or_else(|| Error::Damaged(format!("catalog: delta {id} lies nowhere")))?;
         match stored {
             Some(map) => Ok(map),
-            None => short_map(self, &content, Stretch { run, skip: content.skip, length: content.stream }),
+            None => short_map(
+                self,
+                &content,
+                Stretch {
+                    run,
+                    skip: content.skip,
+                    length: content.stream,
+                },
+            ),
         }
     }
 }

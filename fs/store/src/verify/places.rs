@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use rusqlite::Connection;
 
-use crate::catalog::{Run, parts};
+use crate::catalog::{Content, Run, parts};
 use crate::layout::{FileKind, SEGMENT, stored_file};
 use crate::verify::{Suspects, Verifier, tolerate};
 use crate::{ContentId, Error, FileId, Hash, Result, RunId, tree_hash};
@@ -88,7 +88,8 @@ impl Verifier<'_> {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (id, hash, size): (ContentId, Hash, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let values: Option<Vec<_>> = match parts(catalog, id) {
+            let content = Content::whole(id, hash, size as u64, None, 0);
+            let values: Option<Vec<_>> = match parts(catalog, &content) {
                 Ok(parts) => Some(parts.into_iter().map(|part| part.value).collect()),
                 // Segments are missing in between.
                 Err(error) => tolerate(error).map(|_| None)?,

@@ -52,7 +52,11 @@ pub struct Limit {
 impl Budget for Limit {
     fn reserve(&mut self, bytes: u64) -> Result<()> {
         if self.used + bytes > self.limit {
-            return Err(crate::Error::OverBudget { used: self.used, limit: self.limit, needed: bytes });
+            return Err(crate::Error::OverBudget {
+                used: self.used,
+                limit: self.limit,
+                needed: bytes,
+            });
         }
         self.used += bytes;
         Ok(())
@@ -103,7 +107,12 @@ impl Writer {
     }
 
     /// Appends a run to the current pack.
-    pub fn append_to_pack(&mut self, frames: &[(Vec<u8>, FrameRow)], encoding: Encoding, position: Option<u64>) -> Result<Run> {
+    pub fn append_to_pack(
+        &mut self,
+        frames: &[(Vec<u8>, FrameRow)],
+        encoding: Encoding,
+        position: Option<u64>,
+    ) -> Result<Run> {
         let bytes: Vec<u8> = frames.iter().flat_map(|(stored, _)| stored.iter().copied()).collect();
         self.budget.reserve(bytes.len() as u64)?;
         let mut pack = match self.pack.take() {
@@ -133,7 +142,15 @@ impl Writer {
         self.seal(id, &file, &path, bytes.len() as u64)?;
         self.written += bytes.len() as u64;
         let rows = frames.iter().map(|(_, row)| *row).collect();
-        Ok(Run::new(self.next_run()?, id, FileKind::Head, 0, encoding, Some(position), rows))
+        Ok(Run::new(
+            self.next_run()?,
+            id,
+            FileKind::Head,
+            0,
+            encoding,
+            Some(position),
+            rows,
+        ))
     }
 
     /// Creates a registered file of a kind.
@@ -213,13 +230,20 @@ impl Writer {
         for id in self.reserved.iter_mut().flat_map(|ids| ids.drain(..)) {
             delete.execute([id])?;
         }
-        connection.prepare_cached("UPDATE files SET push = NULL WHERE push = ?1")?.execute([self.push])?;
+        connection
+            .prepare_cached("UPDATE files SET push = NULL WHERE push = ?1")?
+            .execute([self.push])?;
         Ok(())
     }
 
     fn new_pack(&mut self) -> Result<OpenPack> {
         let (id, file, path) = self.create(FileKind::Pack)?;
-        Ok(OpenPack { id, file, path, offset: 0 })
+        Ok(OpenPack {
+            id,
+            file,
+            path,
+            offset: 0,
+        })
     }
 
     /// Registers some files of a kind, so that not each costs a transaction; gives the first.
@@ -242,7 +266,12 @@ impl Writer {
 
 /// The row of a frame with these stored bytes.
 pub(crate) fn frame_row(stored: &[u8], length: u32, value: Value) -> FrameRow {
-    FrameRow { stored: stored.len() as u32, length, check: stored_check(stored), value }
+    FrameRow {
+        stored: stored.len() as u32,
+        length,
+        check: stored_check(stored),
+        value,
+    }
 }
 
 /// Frames made one by one as they are stored together: all raw, or all zstd.

@@ -35,7 +35,15 @@ pub(crate) struct Written {
 
 impl<'a> StreamSink<'a> {
     pub fn new(writer: &'a mut Writer) -> Self {
-        StreamSink { writer, group: Vec::new(), pending: Vec::new(), rows: Vec::new(), stored: 0, own: None, failure: None }
+        StreamSink {
+            writer,
+            group: Vec::new(),
+            pending: Vec::new(),
+            rows: Vec::new(),
+            stored: 0,
+            own: None,
+            failure: None,
+        }
     }
 
     /// Ends the stream.
