@@ -1,2 +1,37 @@
-//! yore
-fn main() {}
+//! `yore`: the command. It parses, calls and prints; what is done is done by
+//! the store, the agent's library and the mount.
+//!
+//! ```text
+//! args       what a command line can say        snapshot_spec   SNAPSHOT[:PATH]
+//! commands/  one file a command                 text            names, sizes and times as text
+//! backend    calls of the agent and the mount   output          tables and JSON
+//! estimate   how much a snapshot has to do
+//! error      one line and an exit status        progress        a bar, or a line now and then
+//! ```
+
+mod args;
+mod backend;
+mod commands;
+mod error;
+mod estimate;
+mod output;
+mod progress;
+mod snapshot_spec;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    // Of verify, 1 says that it found damage: that it could not look is another thing.
+    let failure = match cli.command {
+        args::Command::Verify(_) => error::Status::COULD_NOT_RUN,
+        _ => error::Status::FAILED,
+    };
+    match commands::run(cli) {
+        Ok(status) => status.into(),
+        Err(error) => error::report(&error, failure).into(),
+    }
+}

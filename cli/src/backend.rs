@@ -1,0 +1,144 @@
+//! The calls into the agent's library and the mount: arguments of a command
+//! line become their requests.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Result;
+use yore_agent::filter::Filter;
+use yore_agent::restore::{self, RestoreOptions};
+use yore_agent::snapshot::{self, Progress, SnapshotRequest};
+use yore_mount::{MountError, Mounted, Options};
+use yore_store::{Repository, Snapshot, Unlimited};
+
+use crate::commands::mount::Mount;
+use crate::commands::restore::{Overwrite, Restore};
+use crate::commands::snapshot::SnapshotArgs;
+use crate::estimate;
+use crate::progress::Meter;
+
+pub use yore_agent::restore::Report;
+pub use yore_agent::snapshot::Outcome;
+
+impl Progress for Meter {
+    fn path(&self, path: &[u8]) {
+        Meter::path(self, path);
+    }
+    fn bytes(&self, more: u64) {
+        Meter::bytes(self, more);
+    }
+    fn item(&self) {
+        Meter::item(self);
+    }
+}
+
+/// Patterns of gitignore's syntax; `option` is what errors call their origin.
+pub fn patterns<P: AsRef<OsStr>>(option: &str, patterns: &[P]) -> Result<Filter> {
+    Ok(Filter::new::<P, &Path>(option, patterns, &[])?)
+}
+
+/// Takes a snapshot.
+pub fn snapshot(repository: &Arc<Repository>, args: &SnapshotArgs, meter: &Meter) -> Result<Outcome> {
+    let request = SnapshotRequest {
+        paths: args.paths.clone(),
+        filter: Filter::new("--exclude", &args.exclude, &args.exclude_from)?,
+        exclude_caches: args.exclude_caches,
+        one_file_system: args.one_file_system,
+        tags: args.tags.clone(),
+        host: host(args),
+        dry_run: args.dry_run,
+        cache_dir: cache_dir(),
+        budget: Box::new(Unlimited),
+    };
+    Ok(estimate::beside(repository, request, meter, |request| {
+        snapshot::snapshot(repository, request, meter)
+    })?)
+}
+
+/// Takes a snapshot of standard input, as one file of this name.
+pub fn snapshot_stdin(
+    repository: &Arc<Repository>,
+    args: &SnapshotArgs,
+    name: &[u8],
+    meter: &Meter,
+) -> Result<Outcome> {
+    let (tags, host, cache) = (args.tags.clone(), host(args), cache_dir());
+    let mut input = std::io::stdin().lock();
+    Ok(snapshot::snapshot_stdin(
+        repository, name, tags, host, &cache, &mut input, meter,
+    )?)
+}
+
+/// Restores what is at a path of a snapshot.
+pub fn restore(
+    repository: &Arc<Repository>,
+    snapshot: &Snapshot,
+    path: &[u8],
+    dest: &Path,
+    args: &Restore,
+    meter: &Meter,
+) -> Result<Report> {
+    let options = RestoreOptions {
+        overwrite: match args.overwrite {
+            Overwrite::Always => restore::Overwrite::Always,
+            Overwrite::IfNewer => restore::Overwrite::IfNewer,
+            Overwrite::Never => restore::Overwrite::Never,
+        },
+        strip: args.strip,
+        delete: args.delete,
+        include: match args.include.is_empty() {
+            true => None,
+            false => Some(patterns("--include", &args.include)?),
+        },
+    };
+    Ok(restore::restore(repository, snapshot, path, dest, &options, meter)?)
+}
+
+/// Mounts a repository; this process serves it.
+pub fn mount(repository: Arc<Repository>, args: &Mount) -> Result<Mounted, MountError> {
+    let Mount {
+        allow_other,
+        own,
+        trust_disk,
+        ..
+    } = *args;
+    yore_mount::mount(
+        repository,
+        &args.mountpoint,
+        Options {
+            allow_other,
+            own,
+            trust_disk,
+            ..Options::default()
+        },
+    )
+}
+
+/// Unmounts, unless it is in use.
+pub fn unmount(mountpoint: &Path) -> Result<(), MountError> {
+    yore_mount::unmount(mountpoint)
+}
+
+/// Unmounts; who still uses it keeps it until he is done.
+pub fn detach(mountpoint: &Path) -> Result<(), MountError> {
+    yore_mount::detach(mountpoint)
+}
+
+/// The name of this machine, unless another was asked for.
+fn host(args: &SnapshotArgs) -> String {
+    let own = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+    args.host.clone().unwrap_or_else(own)
+}
+
+/// Where the agent remembers what files looked like. Without a home (a system
+/// service) it is where such services keep theirs.
+fn cache_dir() -> PathBuf {
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+    cache.unwrap_or_else(|| "/var/cache".into()).join("yore")
+}

@@ -1,0 +1,101 @@
+//! `yore find`: names, in every snapshot at once.
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+use yore_store::{Found, Kind};
+
+use super::Context;
+use super::objects::{ENTRY_FIELDS, EntryObject};
+use crate::backend;
+use crate::error::{Status, Stdout};
+use crate::output::{Array, Out};
+use crate::text::{printable, time};
+
+/// Find names in every snapshot
+///
+/// Each version that fits is shown once, with the snapshots that have it.
+#[derive(Args)]
+#[command(after_long_help = format!("\
+Examples:
+  yore find report.odt
+  yore find '*.tex'
+  yore find '/home/ann/**/thesis*'
+
+A pattern is one of .gitignore: without a slash it fits a name, with a slash inside the end of a path, \
+with one in front the whole path; one at its end asks for a folder. * and ? fit no slash, ** does.
+
+JSON: an array of objects:
+  first, last  the names of the first and the last snapshot that have this version
+{ENTRY_FIELDS}"))]
+pub struct Find {
+    /// What to look for
+    pattern: OsString,
+}
+
+#[derive(Serialize)]
+struct FoundObject<'a> {
+    first: &'a str,
+    last: &'a str,
+    #[serde(flatten)]
+    entry: EntryObject<'a>,
+}
+
+/// Runs it.
+pub fn run(context: &Context, args: &Find) -> Result<Status> {
+    let filter = backend::patterns("PATTERN", std::slice::from_ref(&args.pattern))?;
+    let repository = context.open()?;
+    // The kind is known only of what was found: a pattern that asks for a folder is asked again.
+    let may_fit = |_name: &[u8], path: &[u8]| filter.matches(path, true);
+    let fits = |found: &Found| filter.matches(&found.path, found.entry.meta.kind == Kind::Folder);
+    let mut result = Ok(());
+    let mut each = |print: &mut dyn FnMut(&Found) -> Result<(), Stdout>| {
+        repository.find(&may_fit, &mut |found| {
+            if result.is_ok() && fits(&found) {
+                result = print(&found);
+            }
+        })
+    };
+    if context.global.json {
+        let mut array = Array::new();
+        each(&mut |found| {
+            let entry = EntryObject::new(&found.path, &found.entry);
+            array.push(&FoundObject {
+                first: &found.first,
+                last: &found.last,
+                entry,
+            })
+        })?;
+        result?;
+        array.finish()?;
+    } else {
+        let mut out = Out::new();
+        each(&mut |found| out.line(line(found)))?;
+        result?;
+        out.finish()?;
+    }
+    Ok(Status::DONE)
+}
+
+/// One version in one line. Not a table: what is found is shown as it is found.
+fn line(found: &Found) -> String {
+    let Found {
+        path,
+        entry,
+        first,
+        last,
+    } = found;
+    let snapshots = if first == last {
+        first.clone()
+    } else {
+        format!("{first} to {last}")
+    };
+    let (kind, changed) = (entry.meta.kind.letter(), time(entry.meta.mtime));
+    format!(
+        "{snapshots:<42}  {kind}  {:>12}  {changed}  {}",
+        entry.size,
+        printable(path)
+    )
+}

@@ -1,0 +1,101 @@
+//! The commands: one file each, with its arguments, its help and what it does.
+
+pub mod cat;
+pub mod completions;
+pub mod diff;
+pub mod find;
+pub mod forget;
+pub mod init;
+pub mod log;
+pub mod ls;
+pub mod man;
+pub mod mount;
+pub mod prune;
+pub mod restore;
+pub mod snapshot;
+pub mod snapshots;
+pub mod stats;
+pub mod umount;
+pub mod verify;
+
+mod background;
+mod objects;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Result;
+use yore_store::Repository;
+
+use crate::args::{Cli, Command, Global};
+use crate::error::{Status, Usage, warn};
+use crate::text::{count, size};
+
+/// Does what the command line says.
+pub fn run(cli: Cli) -> Result<Status> {
+    let context = Context { global: cli.global };
+    match cli.command {
+        Command::Init(args) => init::run(&context, &args),
+        Command::Snapshot(args) => snapshot::run(&context, &args),
+        Command::Snapshots(args) => snapshots::run(&context, &args),
+        Command::Ls(args) => ls::run(&context, &args),
+        Command::Cat(args) => cat::run(&context, &args),
+        Command::Restore(args) => restore::run(&context, &args),
+        Command::Diff(args) => diff::run(&context, &args),
+        Command::Find(args) => find::run(&context, &args),
+        Command::Log(args) => log::run(&context, &args),
+        Command::Mount(args) => mount::run(&context, &args),
+        Command::Umount(args) => umount::run(&context, &args),
+        Command::Forget(args) => forget::run(&context, &args),
+        Command::Prune(args) => prune::run(&context, &args),
+        Command::Verify(args) => verify::run(&context, &args),
+        Command::Stats(args) => stats::run(&context, &args),
+        Command::Man(args) => man::run(&args),
+        Command::Completions(args) => completions::run(&args),
+    }
+}
+
+/// What every command is given.
+pub struct Context {
+    /// Options of every command.
+    pub global: Global,
+}
+
+impl Context {
+    /// The folder of the repository.
+    ///
+    /// # Errors
+    /// [`Usage`] if it was not named.
+    pub fn repository_path(&self) -> Result<&Path, Usage> {
+        let unnamed = || Usage("no repository is named; give -r REPO or set YORE_REPOSITORY".into());
+        self.global.repository.as_deref().ok_or_else(unnamed)
+    }
+
+    /// Opens the repository.
+    pub fn open(&self) -> Result<Arc<Repository>> {
+        Ok(Arc::new(Repository::open(self.repository_path()?)?))
+    }
+
+    /// Opens the repository to change it, and sweeps what a command that was
+    /// cut off left in it.
+    pub fn open_to_write(&self) -> Result<Arc<Repository>> {
+        let repository = self.open()?;
+        let swept = repository.sweep()?;
+        if swept != Default::default() {
+            let pushes = if swept.pushes == 1 { "push" } else { "pushes" };
+            let (files, bytes) = (count(swept.files, "file"), size(swept.bytes));
+            self.note(&format!(
+                "swept: {} unfinished {pushes}, {files}, {bytes}",
+                swept.pushes
+            ));
+        }
+        Ok(repository)
+    }
+
+    /// One line to stderr that is good to know, unless it is to be quiet.
+    pub fn note(&self, message: &str) {
+        if !self.global.quiet {
+            warn(message);
+        }
+    }
+}

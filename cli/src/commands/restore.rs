@@ -1,0 +1,174 @@
+//! `yore restore`: puts files of a snapshot back on a disk.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use yore_store::{Entry, Repository, Snapshot};
+
+use super::Context;
+use super::objects::Problem;
+use crate::backend::{self, Report};
+use crate::error::{Status, warn};
+use crate::output::{Out, explained};
+use crate::progress::Meter;
+use crate::snapshot_spec::SnapshotSpec;
+use crate::text::{count, one_line, size};
+
+/// What to do where something is already.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Overwrite {
+    /// Replace it
+    Always,
+    /// Replace it if the snapshot's is newer
+    IfNewer,
+    /// Leave it
+    Never,
+}
+
+/// Put files of a snapshot back on a disk
+///
+/// Paths are put under DEST: /home/ann of the snapshot becomes DEST/home/ann, unless --strip drops the
+/// first names. What is in the way is left alone unless --overwrite says otherwise. Owners, modes,
+/// times, links, holes and attributes are put back as far as you may.
+#[derive(Args)]
+#[command(after_long_help = "\
+Examples:
+  yore restore latest /mnt/new                              everything
+  yore restore latest:/home/ann /tmp/ann --strip 2          /home/ann becomes /tmp/ann
+  yore restore 2026-11-20:/etc / --overwrite always         back in place
+  yore restore latest:/home/ann /tmp/texts --include '*.odt'
+
+JSON: one object:
+  files, folders, others  how many were put in place
+  bytes        bytes that were written
+  skipped      things that were in the way and left alone
+  deleted      things that --delete removed
+  owners_lost  things that could not get their owner
+  xattrs_lost  attributes that could not be set
+  errors       array of objects: path (path_hex: if it is not UTF-8), why
+
+Exit status 1 if a path could not be restored; all the others are.")]
+pub struct Restore {
+    /// The snapshot, and what of it
+    #[arg(value_name = "SNAPSHOT[:PATH]", value_parser = SnapshotSpec::parser())]
+    what: SnapshotSpec,
+    /// The folder under which the paths are put; it is made if it is not there
+    #[arg(value_name = "DEST")]
+    dest: PathBuf,
+    /// What to do where something is already
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Overwrite::Never)]
+    pub overwrite: Overwrite,
+    /// Drop this many names at the beginning of every path
+    #[arg(long, value_name = "N", default_value_t)]
+    pub strip: usize,
+    /// Remove what is in a restored folder and not in the snapshot
+    #[arg(long)]
+    pub delete: bool,
+    /// Only what fits this pattern of .gitignore's syntax; may be given more than once
+    #[arg(long = "include", value_name = "PATTERN")]
+    pub include: Vec<std::ffi::OsString>,
+}
+
+#[derive(Serialize)]
+struct Restored<'a> {
+    files: u64,
+    folders: u64,
+    others: u64,
+    bytes: u64,
+    skipped: u64,
+    deleted: u64,
+    owners_lost: u64,
+    xattrs_lost: u64,
+    errors: Vec<Problem<'a>>,
+}
+
+/// Runs it.
+pub fn run(context: &Context, args: &Restore) -> Result<Status> {
+    let repository = context.open()?;
+    let (snapshot, entry) = args.what.find(&repository)?;
+    let meter = Meter::new("restore", context.global.quiet);
+    if meter.is_shown() && args.include.is_empty() {
+        let (items, bytes) = below(&repository, &snapshot, &entry)?;
+        meter.expect(items, bytes);
+    }
+    let report = backend::restore(&repository, &snapshot, &args.what.path, &args.dest, args, &meter)?;
+    drop(meter);
+    print(context, &report)?;
+    for line in explained(&report.errors, true) {
+        warn(&format!("not restored: {line}"));
+    }
+    Ok(if report.errors.is_empty() {
+        Status::DONE
+    } else {
+        Status::FAILED
+    })
+}
+
+/// How many things are at and below an entry, and their bytes.
+fn below(repository: &Arc<Repository>, snapshot: &Snapshot, entry: &Entry) -> Result<(u64, u64)> {
+    let (mut items, mut bytes) = (1, entry.size);
+    let mut folders: Vec<_> = entry.child.into_iter().collect();
+    while let Some(folder) = folders.pop() {
+        for entry in repository.list(snapshot.id, folder)?.iter() {
+            items += 1;
+            bytes += entry.size;
+            folders.extend(entry.child);
+        }
+    }
+    Ok((items, bytes))
+}
+
+fn print(context: &Context, report: &Report) -> Result<()> {
+    let mut out = Out::new();
+    if context.global.json {
+        let Report {
+            files,
+            folders,
+            others,
+            bytes,
+            skipped,
+            deleted,
+            owners_lost,
+            xattrs_lost,
+            ..
+        } = *report;
+        let errors = Problem::all(&report.errors);
+        out.object(&Restored {
+            files,
+            folders,
+            others,
+            bytes,
+            skipped,
+            deleted,
+            owners_lost,
+            xattrs_lost,
+            errors,
+        })?;
+    } else if !context.global.quiet {
+        out.line(one_line(&sentence(report)))?;
+    }
+    Ok(out.finish()?)
+}
+
+fn sentence(report: &Report) -> String {
+    let mut text = format!(
+        "restored {}, {} and {}, {}",
+        count(report.files, "file"),
+        count(report.folders, "folder"),
+        count(report.others, "other"),
+        size(report.bytes)
+    );
+    let more = [
+        (report.skipped, "left as they were (--overwrite always replaces them)"),
+        (report.deleted, "deleted"),
+        (report.owners_lost, "without their owner (only root may set it)"),
+        (report.xattrs_lost, "attributes lost"),
+    ];
+    for (number, what) in more.into_iter().filter(|(number, _)| *number > 0) {
+        text.push_str(&format!("; {number} {what}"));
+    }
+    text
+}

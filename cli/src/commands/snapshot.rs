@@ -1,0 +1,174 @@
+//! `yore snapshot`: takes a snapshot.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+
+use super::Context;
+use super::objects::{Problem, SNAPSHOT_FIELDS, SnapshotObject};
+use crate::backend::{self, Outcome};
+use crate::error::{Status, Usage, warn};
+use crate::output::{Out, explained};
+use crate::progress::Meter;
+use crate::text::{count, size};
+
+/// Take a snapshot of files and folders
+///
+/// Only what changed since the last snapshot of the same paths is read and stored. A path that is not
+/// there is an error: an unmounted disk must not look like a deletion. Files that cannot be read are
+/// listed and left out; the snapshot is made all the same, and the exit status is 3.
+#[derive(Args)]
+#[command(after_long_help = format!("\
+Examples:
+  yore snapshot /home/ann /etc --exclude .cache/ --exclude '*.tmp' --tag daily
+  pg_dump shop | yore snapshot --stdin --stdin-name shop.sql
+
+Patterns are those of .gitignore, over absolute paths: /tmp is that folder, *.o any name at any depth, \
+cache/ any folder of that name, !keep.o takes back what an earlier pattern said.
+
+JSON: one object: the fields of the snapshot (none of them in a dry run), and
+  files_new, files_changed, files_unchanged, removed   how many
+  bytes_read  bytes that were read
+  bytes_new   bytes that were stored
+  deltas      older versions that became differences
+  unreadable  array of objects: path (path_hex: if it is not UTF-8), why
+  skipped     likewise: what was left out
+The fields of a snapshot:
+{SNAPSHOT_FIELDS}"))]
+pub struct SnapshotArgs {
+    /// Files and folders; one that is given twice or lies in another is taken once
+    #[arg(value_name = "PATH", required_unless_present = "stdin", conflicts_with = "stdin")]
+    pub paths: Vec<PathBuf>,
+    /// Leave out what fits this pattern; may be given more than once
+    #[arg(short, long, value_name = "PATTERN")]
+    pub exclude: Vec<OsString>,
+    /// Leave out what fits a line of this file; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub exclude_from: Vec<PathBuf>,
+    /// Leave out what is in folders with a CACHEDIR.TAG
+    #[arg(long)]
+    pub exclude_caches: bool,
+    /// Leave out what lies on other file systems than the given paths
+    #[arg(short = 'x', long)]
+    pub one_file_system: bool,
+    /// Give the snapshot a tag; may be given more than once
+    #[arg(short, long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+    /// Say that the files are of this machine
+    #[arg(long, value_name = "NAME")]
+    pub host: Option<String>,
+    /// Read everything, store nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Take one file from standard input, of any length
+    #[arg(long, requires = "stdin_name", conflicts_with_all = ["exclude", "exclude_from", "exclude_caches", "one_file_system", "dry_run"])]
+    pub stdin: bool,
+    /// What that file is called in the snapshot
+    #[arg(long, value_name = "NAME", requires = "stdin")]
+    pub stdin_name: Option<OsString>,
+}
+
+#[derive(Serialize)]
+struct Taken<'a> {
+    #[serde(flatten)]
+    snapshot: Option<SnapshotObject<'a>>,
+    files_new: u64,
+    files_changed: u64,
+    files_unchanged: u64,
+    removed: u64,
+    bytes_read: u64,
+    bytes_new: u64,
+    deltas: u64,
+    unreadable: Vec<Problem<'a>>,
+    skipped: Vec<Problem<'a>>,
+}
+
+/// Runs it.
+pub fn run(context: &Context, args: &SnapshotArgs) -> Result<Status> {
+    // A dry run changes nothing at all.
+    let repository = if args.dry_run {
+        context.open()?
+    } else {
+        context.open_to_write()?
+    };
+    let meter = Meter::new("snapshot", context.global.quiet);
+    let outcome = match &args.stdin_name {
+        Some(name) => backend::snapshot_stdin(&repository, args, stdin_name(name)?, &meter)?,
+        None => backend::snapshot(&repository, args, &meter)?,
+    };
+    drop(meter);
+    if !context.global.quiet {
+        let all = context.global.verbose;
+        explained(&outcome.skipped, all)
+            .iter()
+            .for_each(|line| warn(&format!("left out: {line}")));
+    }
+    explained(&outcome.unreadable, true)
+        .iter()
+        .for_each(|line| warn(&format!("not read: {line}")));
+    print(context, &outcome)?;
+    Ok(if outcome.unreadable.is_empty() {
+        Status::DONE
+    } else {
+        Status::PARTIAL
+    })
+}
+
+/// The name of the file: one name, as it lies in the snapshot's root.
+fn stdin_name(name: &OsStr) -> Result<&[u8], Usage> {
+    match name.as_bytes() {
+        b"" | b"." | b".." => Err(Usage("--stdin-name wants a name, such as db.sql".into())),
+        name if name.contains(&b'/') => Err(Usage(
+            "--stdin-name wants a name without slashes, such as db.sql".into(),
+        )),
+        name => Ok(name),
+    }
+}
+
+fn print(context: &Context, outcome: &Outcome) -> Result<()> {
+    let mut out = Out::new();
+    if context.global.json {
+        out.object(&Taken {
+            snapshot: outcome.snapshot.as_ref().map(SnapshotObject::from),
+            files_new: outcome.files_new,
+            files_changed: outcome.files_changed,
+            files_unchanged: outcome.files_unchanged,
+            removed: outcome.removed,
+            bytes_read: outcome.bytes_read,
+            bytes_new: outcome.bytes_new,
+            deltas: outcome.deltas,
+            unreadable: Problem::all(&outcome.unreadable),
+            skipped: Problem::all(&outcome.skipped),
+        })?;
+    } else if !context.global.quiet {
+        print_text(outcome, &mut out)?;
+    }
+    Ok(out.finish()?)
+}
+
+fn print_text(outcome: &Outcome, out: &mut Out) -> Result<()> {
+    match &outcome.snapshot {
+        Some(snapshot) => out.line(format_args!("snapshot {}", snapshot.name))?,
+        None => out.line("dry run: nothing was stored")?,
+    }
+    out.line(format_args!(
+        "files: {} new, {} changed, {} unchanged, {} removed",
+        outcome.files_new, outcome.files_changed, outcome.files_unchanged, outcome.removed
+    ))?;
+    out.line(format_args!(
+        "read {}, stored {}",
+        size(outcome.bytes_read),
+        size(outcome.bytes_new)
+    ))?;
+    if !outcome.unreadable.is_empty() {
+        out.line(format_args!(
+            "{} could not be read",
+            count(outcome.unreadable.len() as u64, "path")
+        ))?;
+    }
+    Ok(())
+}
