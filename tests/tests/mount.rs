@@ -63,7 +63,7 @@ fn cp_through_the_mount_equals_the_source() {
     tree(&stage.source());
     let first = stage.snapshot().snapshot.unwrap();
     let copy = stage.restored(&first, "first");
-    fs::write(stage.source().join("large"), noise(2, 9 << 20)[1..].to_vec()).unwrap();
+    fs::write(stage.source().join("large"), &noise(2, 9 << 20)[1..]).unwrap();
     fs::remove_file(stage.source().join("folder/small")).unwrap();
     let second = stage.snapshot().snapshot.unwrap();
     let view = View::of(&stage, Options::default());

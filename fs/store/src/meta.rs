@@ -186,7 +186,7 @@ pub fn encode_extents(extents: &[(u64, u64)]) -> Vec<u8> {
 /// Reads what [`encode_extents`] wrote; `None` if it is not that.
 pub fn decode_extents(bytes: &[u8]) -> Option<DataExtents> {
     let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
-    (bytes.len() % 16 == 0).then(|| {
+    (bytes.len().is_multiple_of(16)).then(|| {
         (0..bytes.len())
             .step_by(16)
             .map(|at| (number(at), number(at + 8)))

@@ -66,19 +66,6 @@ fn subtree(length: u64, unit: u64, values: &[Value]) -> Value {
     hazmat::merge_subtrees_non_root(&subtree(left, unit, a), &subtree(length - left, unit, b), Mode::Hash)
 }
 
-/// The name of `bytes` computed part by part; for checks and tests.
-pub fn of_bytes(bytes: &[u8]) -> Hash {
-    if bytes.len() as u64 <= GROUP {
-        return Hash::of(bytes);
-    }
-    let groups: Vec<Value> = bytes
-        .chunks(GROUP as usize)
-        .enumerate()
-        .map(|(i, group)| group_value(i as u64, group))
-        .collect();
-    from_groups(bytes.len() as u64, &groups)
-}
-
 /// The name of a content of more than one group from the values of all its groups.
 pub fn from_groups(size: u64, groups: &[Value]) -> Hash {
     if size <= SEGMENT {
@@ -95,6 +82,19 @@ pub fn from_groups(size: u64, groups: &[Value]) -> Hash {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The name of `bytes`, computed part by part.
+    fn of_bytes(bytes: &[u8]) -> Hash {
+        if bytes.len() as u64 <= GROUP {
+            return Hash::of(bytes);
+        }
+        let groups: Vec<Value> = bytes
+            .chunks(GROUP as usize)
+            .enumerate()
+            .map(|(i, group)| group_value(i as u64, group))
+            .collect();
+        from_groups(bytes.len() as u64, &groups)
+    }
 
     #[test]
     fn parts_merge_to_the_plain_blake3() {

@@ -34,7 +34,7 @@ impl Content {
     pub fn get(connection: &Connection, id: ContentId) -> Result<Option<Self>> {
         let mut statement = connection.prepare_cached(&format!("{CONTENT} WHERE id = ?1"))?;
         let row = statement.query_row([id], |row| Ok(Self::read(row))).optional()?;
-        row.map(|row| row.unwrap_or_else(|_| None).ok_or_else(|| damaged(id)))
+        row.map(|row| row.unwrap_or(None).ok_or_else(|| damaged(id)))
             .transpose()
     }
 

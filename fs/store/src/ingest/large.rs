@@ -208,7 +208,7 @@ impl Ingest {
         let refused = || Error::Refused("unchanged groups that the base does not have".into());
         let base_size = large.base.as_ref().map_or(0, |base| base.content.size);
         let end = (large.size.checked_add(groups.checked_mul(GROUP).ok_or_else(refused)?)).ok_or_else(refused)?;
-        if !large.partial.is_empty() || groups == 0 || end - GROUP >= base_size || large.size % GROUP != 0 {
+        if !large.partial.is_empty() || groups == 0 || end - GROUP >= base_size || !large.size.is_multiple_of(GROUP) {
             return Err(refused());
         }
         let end = end.min(base_size);
@@ -357,7 +357,7 @@ impl Ingest {
     }
 
     fn add_group(&mut self, large: &mut LargeContent, group: Group, length: u64) -> Result<()> {
-        if large.size % GROUP != 0 {
+        if !large.size.is_multiple_of(GROUP) {
             return Err(Error::Refused("more after the last group".into()));
         }
         if large.size + length > LARGEST {

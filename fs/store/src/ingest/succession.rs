@@ -44,10 +44,8 @@ impl Ingest {
             let Some((old, new)) = self.superseded(old, new)? else {
                 continue;
             };
-            let pieces = match self.matches.remove(&old.id).filter(|(by, _)| *by == new.id) {
-                Some((_, matches)) => Some(delta::invert(&matches, old.size)),
-                None => None,
-            };
+            let matches = self.matches.remove(&old.id).filter(|(by, _)| *by == new.id);
+            let pieces = matches.map(|(_, matches)| delta::invert(&matches, old.size));
             conversions.extend(convert(&mut self.writer, old, new.id, pieces)?);
         }
         Ok(conversions)

@@ -62,10 +62,13 @@ impl<K: Hash + Eq, V: Clone> Weighted<K, V> {
     }
 }
 
+type FrameKey = (RunId, u32);
+type ListingKey = (SnapshotId, FolderId);
+
 /// The caches of one open repository.
 pub(crate) struct Caches {
-    frames: Mutex<Weighted<(RunId, u32), Arc<Vec<u8>>>>,
-    listings: Mutex<Weighted<(SnapshotId, FolderId), Arc<Listing>>>,
+    frames: Mutex<Weighted<FrameKey, Arc<Vec<u8>>>>,
+    listings: Mutex<Weighted<ListingKey, Arc<Listing>>>,
     runs: Mutex<Weighted<RunId, Arc<Run>>>,
     files: Mutex<Weighted<FileId, Arc<File>>>,
     /// What the file of a frozen catalog looked like last.
