@@ -205,7 +205,7 @@ fn a_stream_becomes_a_file() {
 fn what_cannot_be_read_is_said_and_exits_3() {
     const NOBODY: u32 = 65534;
     let bench = Bench::new();
-    std::fs::set_permissions(bench.path("source/plain"), PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(bench.path("source/plain"), PermissionsExt::from_mode(0o000)).unwrap();
     let mut command = bench.command();
     if bench.path("").metadata().unwrap().uid() == 0 {
         // Nothing is closed to root, so this is tried as nobody, with a program that nobody may run.
