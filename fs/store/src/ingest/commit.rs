@@ -11,9 +11,9 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::catalog::{ALIVE, SNAPSHOT, Snapshot};
 use crate::ingest::rows::Totals;
-use crate::ingest::succession::Conversion;
+use crate::ingest::succession::{Conversion, release};
 use crate::ingest::{Committed, Ingest};
-use crate::{Error, Kind, Result, RunId, lock, time};
+use crate::{ContentId, Error, Kind, Result, RunId, lock, time};
 
 impl Ingest {
     /// Makes the push a snapshot of the time that it is now. `unread` is the number of paths
@@ -34,9 +34,10 @@ impl Ingest {
         let mut connection = repository.connection()?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         self.check_base(&transaction)?;
+        let (mut deltas, mut freed) = (0, std::mem::take(&mut self.unused_runs));
+        freed.extend(self.drop_unnamed(&transaction)?);
         self.adopt_contents(&transaction)?;
         let totals = self.close_entries(&transaction)?;
-        let (mut deltas, mut freed) = (0, std::mem::take(&mut self.unused_runs));
         for conversion in &conversions {
             let runs = conversion.apply(&transaction)?;
             deltas += u64::from(!runs.is_empty());
@@ -68,6 +69,22 @@ impl Ingest {
                 "the newest snapshot was forgotten meanwhile; snapshot again".into(),
             )),
         }
+    }
+
+    /// Drops contents that were sent and that no entry came to name: of a file that changed while
+    /// it was read, or went. Gives the runs that they lay in.
+    fn drop_unnamed(&self, connection: &Connection) -> Result<Vec<RunId>> {
+        let mut statement = connection.prepare_cached(
+            "SELECT id FROM contents c WHERE push = ?1 AND NOT EXISTS (SELECT 1 FROM entries WHERE content = c.id)",
+        )?;
+        let unnamed = statement.query_map([self.writer.push], |row| row.get(0))?.collect::<rusqlite::Result<Vec<ContentId>>>()?;
+        let mut delete = connection.prepare_cached("DELETE FROM contents WHERE id = ?1")?;
+        let mut freed = Vec::new();
+        for content in unnamed {
+            freed.extend(release(connection, content)?);
+            delete.execute([content])?;
+        }
+        Ok(freed)
     }
 
     /// Takes the push's name off its contents.
