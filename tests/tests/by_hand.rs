@@ -16,21 +16,42 @@ fn by_hand(repository: &Path, snapshot: &str, dest: &Path) -> Output {
         run(Command::new(tool).arg("--version"));
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contrib/recover-by-hand");
-    Command::new(&script).arg(repository).arg(snapshot).arg(dest).output().unwrap_or_else(|error| panic!("{script:?}: {error}"))
+    Command::new(&script)
+        .arg(repository)
+        .arg(snapshot)
+        .arg(dest)
+        .output()
+        .unwrap_or_else(|error| panic!("{script:?}: {error}"))
 }
 
 /// What the script makes of a snapshot, beside what yore makes of it.
 fn assert_same(stage: &Stage, snapshot: &Snapshot, name: &str) {
     let dest = stage.folder.path().join(format!("by-hand of {name}"));
     let output = by_hand(stage.repository.path(), name, &dest);
-    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
-    let top: Vec<_> = fs::read_dir(&dest).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(
+        output.status.success(),
+        "{name}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let top: Vec<_> = fs::read_dir(&dest)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     assert_eq!(top.len(), 1, "nothing is left beside the tree: {top:?}");
     let ours = stage.restored(snapshot, &format!("by-yore of {name}"));
     let source = stage.source();
-    assert_eq!(differences(&ours, &dest.join(source.strip_prefix("/").unwrap())), "", "{name}");
+    assert_eq!(
+        differences(&ours, &dest.join(source.strip_prefix("/").unwrap())),
+        "",
+        "{name}"
+    );
     // The folders above the source too, which `restored` gives back as they were.
-    assert_eq!(fs::metadata(dest.join("tmp")).ok().map(|meta| meta.permissions().mode()), fs::metadata("/tmp").ok().map(|meta| meta.permissions().mode()));
+    assert_eq!(
+        fs::metadata(dest.join("tmp"))
+            .ok()
+            .map(|meta| meta.permissions().mode()),
+        fs::metadata("/tmp").ok().map(|meta| meta.permissions().mode())
+    );
 }
 
 /// Bytes that do not compress, the same for the same seed.
@@ -47,7 +68,10 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 
 /// Bytes that do compress.
 fn text(seed: u64, length: usize) -> Vec<u8> {
-    (seed..).flat_map(|line| format!("line {line} of {}\n", line * line % 977).into_bytes()).take(length).collect()
+    (seed..)
+        .flat_map(|line| format!("line {line} of {}\n", line * line % 977).into_bytes())
+        .take(length)
+        .collect()
 }
 
 fn odd_names() -> [&'static [u8]; 9] {
@@ -88,13 +112,24 @@ fn first_tree(source: &Path) {
     fs::write(source.join("setuid"), "#!/bin/sh").unwrap();
     fs::set_permissions(source.join("setuid"), Permissions::from_mode(0o4711)).unwrap();
     fs::set_permissions(source.join("deep/er"), Permissions::from_mode(0o1555)).unwrap();
-    run(Command::new("setfattr").args(["-n", "user.odd name", "-v", "0x000aff22"]).arg(source.join("medium")));
-    run(Command::new("setfattr").args(["-n", "user.empty"]).arg(source.join("deep")));
-    run(Command::new("setfattr").args(["-n", "user.long", "-v", &"x".repeat(3000)]).arg(source.join("deep")));
+    run(Command::new("setfattr")
+        .args(["-n", "user.odd name", "-v", "0x000aff22"])
+        .arg(source.join("medium")));
+    run(Command::new("setfattr")
+        .args(["-n", "user.empty"])
+        .arg(source.join("deep")));
+    run(Command::new("setfattr")
+        .args(["-n", "user.long", "-v", &"x".repeat(3000)])
+        .arg(source.join("deep")));
     let sparse = File::create(source.join("sparse")).unwrap();
     sparse.set_len(21_000_000).unwrap();
     sparse.write_all_at(b"island", 9_000_000).unwrap();
-    for (time, name) in [("@-0.25", "setuid"), ("@-86400.000000001", "fifo"), ("@-7", "symlink"), ("@1.000000009", "deep")] {
+    for (time, name) in [
+        ("@-0.25", "setuid"),
+        ("@-86400.000000001", "fifo"),
+        ("@-7", "symlink"),
+        ("@1.000000009", "deep"),
+    ] {
         run(Command::new("touch").args(["-h", "-d", time]).arg(source.join(name)));
     }
 }
@@ -110,7 +145,9 @@ fn edit(source: &Path, round: u8) {
     };
     let at = usize::from(round) * 1000;
     change("medium", &|bytes| bytes[at] ^= round);
-    change("medium text", &|bytes| bytes.splice(at..at, *b"inserted").for_each(drop));
+    change("medium text", &|bytes| {
+        bytes.splice(at..at, *b"inserted").for_each(drop)
+    });
     change("large", &|bytes| bytes.insert(at, round));
     change("large text", &|bytes| bytes.drain(at..at + 100).for_each(drop));
     change("large mixed", &|bytes| bytes[at * 700] ^= round);
@@ -119,7 +156,9 @@ fn edit(source: &Path, round: u8) {
     sparse.write_all_at(&[round], u64::from(round) * 4_000_000).unwrap();
     match round {
         1 => fs::remove_file(source.join("twin")).unwrap(),
-        2 => fs::rename(source.join("deep"), source.join("moved")).and_then(|()| symlink("moved", source.join("deep"))).unwrap(),
+        2 => fs::rename(source.join("deep"), source.join("moved"))
+            .and_then(|()| symlink("moved", source.join("deep")))
+            .unwrap(),
         3 => fs::write(source.join("twin"), noise(1, 300_000)).unwrap(),
         _ => fs::write(source.join("empty"), "no more").unwrap(),
     }
@@ -139,18 +178,29 @@ fn every_snapshot_comes_back_without_yore() {
     }
     assert!(deltas >= 15, "there are chains to follow: {deltas} deltas");
     let repository = stage.repository.path();
-    assert!(repository.join("catalog.sqlite3-wal").exists(), "a repository in use has a log");
+    assert!(
+        repository.join("catalog.sqlite3-wal").exists(),
+        "a repository in use has a log"
+    );
     for snapshot in [&snapshots[0], &snapshots[2]] {
         assert_same(&stage, snapshot, &snapshot.name);
     }
     // The same repository as a disk that can only be read has it: the log written back, nothing else.
-    run(Command::new("sqlite3").arg(repository.join("catalog.sqlite3")).arg("PRAGMA wal_checkpoint(TRUNCATE)"));
+    run(Command::new("sqlite3")
+        .arg(repository.join("catalog.sqlite3"))
+        .arg("PRAGMA wal_checkpoint(TRUNCATE)"));
     let frozen = stage.folder.path().join("a copy? of 100%41");
-    run(Command::new("rsync").args(["-a", "--exclude=catalog.sqlite3-*"]).arg(format!("{}/", repository.display())).arg(&frozen));
+    run(Command::new("rsync")
+        .args(["-a", "--exclude=catalog.sqlite3-*"])
+        .arg(format!("{}/", repository.display()))
+        .arg(&frozen));
     let dest = stage.folder.path().join("newest");
     let output = by_hand(&frozen, "latest", &dest);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(differences(&stage.source(), &dest.join(stage.source().strip_prefix("/").unwrap())), "");
+    assert_eq!(
+        differences(&stage.source(), &dest.join(stage.source().strip_prefix("/").unwrap())),
+        ""
+    );
     assert!(!frozen.join("catalog.sqlite3-wal").exists(), "nothing was written");
 }
 
@@ -167,11 +217,22 @@ fn what_cannot_be_restored_is_listed_and_the_rest_is_there() {
     let output = by_hand(stage.repository.path(), "latest", &dest);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("source/large: its content is missing or damaged"), "{said}");
+    assert!(
+        said.contains("source/large: its content is missing or damaged"),
+        "{said}"
+    );
     let restored = dest.join(stage.source().strip_prefix("/").unwrap());
     assert_eq!(fs::read(restored.join("small")).unwrap(), b"small");
     assert!(!restored.join("large").exists());
-    assert_eq!(by_hand(stage.repository.path(), "latest", &dest).status.code(), Some(2), "a full folder is refused");
-    let unknown = by_hand(stage.repository.path(), "2001-01-01_00-00-00", &stage.folder.path().join("other"));
+    assert_eq!(
+        by_hand(stage.repository.path(), "latest", &dest).status.code(),
+        Some(2),
+        "a full folder is refused"
+    );
+    let unknown = by_hand(
+        stage.repository.path(),
+        "2001-01-01_00-00-00",
+        &stage.folder.path().join("other"),
+    );
     assert_eq!(unknown.status.code(), Some(2));
 }

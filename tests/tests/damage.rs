@@ -26,8 +26,14 @@ fn unreadable(stage: &Stage, wanted: &[(PathBuf, Vec<u8>)]) -> usize {
         let path = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str());
         let entry = repository.lookup(&snapshot, path).unwrap();
         let mut found = vec![0; bytes.len()];
-        let result = repository.open_content(entry.content.unwrap()).and_then(|reader| reader.read_at(0, &mut found));
-        assert!(result.is_err() || found == bytes, "{}: other bytes, and no error", String::from_utf8_lossy(path));
+        let result = repository
+            .open_content(entry.content.unwrap())
+            .and_then(|reader| reader.read_at(0, &mut found));
+        assert!(
+            result.is_err() || found == bytes,
+            "{}: other bytes, and no error",
+            String::from_utf8_lossy(path)
+        );
         result.is_err()
     };
     wanted.iter().filter(|(path, bytes)| read(path, bytes)).count()
@@ -38,9 +44,18 @@ fn a_changed_byte_of_a_frame_is_an_error_and_never_other_bytes() {
     let (stage, mut random) = (Stage::new(), Random::new(1));
     // Noise lies raw in its frame, or wrapped where a neighbour compresses: zstd decodes it whatever it is.
     let mixed = [random.noise(200_000), vec![0; 200_000], random.noise(100_000)].concat();
-    let contents = [random.noise(3_000), random.noise(100_000), random.noise(500_000), mixed, random.noise(2_000_000)];
-    let wanted: Vec<(PathBuf, Vec<u8>)> =
-        contents.into_iter().enumerate().map(|(number, bytes)| (stage.source().join(number.to_string()), bytes)).collect();
+    let contents = [
+        random.noise(3_000),
+        random.noise(100_000),
+        random.noise(500_000),
+        mixed,
+        random.noise(2_000_000),
+    ];
+    let wanted: Vec<(PathBuf, Vec<u8>)> = contents
+        .into_iter()
+        .enumerate()
+        .map(|(number, bytes)| (stage.source().join(number.to_string()), bytes))
+        .collect();
     wanted.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
     stage.snapshot();
     assert_eq!(unreadable(&stage, &wanted), 0);
@@ -52,7 +67,11 @@ fn a_changed_byte_of_a_frame_is_an_error_and_never_other_bytes() {
                 let mut bad = good.clone();
                 bad[at] ^= 1 << random.below(8);
                 fs::write(&file, bad).unwrap();
-                assert!(unreadable(&stage, &wanted) > 0, "byte {at} of {} was not missed", file.display());
+                assert!(
+                    unreadable(&stage, &wanted) > 0,
+                    "byte {at} of {} was not missed",
+                    file.display()
+                );
             }
             fs::write(&file, good).unwrap();
         }

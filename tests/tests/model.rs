@@ -11,7 +11,11 @@ use yore_tests::model::{LARGE_FILES, MEDIUM_FILES, SMALL_FILES, histories, invar
 
 /// The quick run, or what the environment asks for.
 fn run(flavour: Flavour, seeds: std::ops::Range<u64>, steps: usize) {
-    let number = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().expect("a number"));
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .map(|value| value.parse::<u64>().expect("a number"))
+    };
     let (seed, asked_steps) = (number("YORE_MODEL_SEED"), number("YORE_MODEL_STEPS"));
     let is_quick = seed.is_none() && asked_steps.is_none();
     let seeds = seed.map_or(seeds, |seed| seed..seed + 1);
@@ -42,14 +46,25 @@ fn histories_of_large_files() {
 fn what_was_sent_and_that_no_entry_names_does_not_stay() {
     let folder = tempfile::tempdir().unwrap();
     let repository = Arc::new(Repository::init(&folder.path().join("r"), Compression::Zstd(1)).unwrap());
-    let options = PushOptions { host: "h".into(), roots: vec![b"/".to_vec()], tags: vec![] };
+    let options = PushOptions {
+        host: "h".into(),
+        roots: vec![b"/".to_vec()],
+        tags: vec![],
+    };
     let mut ingest = Ingest::begin(&repository, options, Box::new(Unlimited)).unwrap();
     for bytes in [b"while it changed", b"as it was at end"] {
-        ingest.contents(&[(Hash::of(bytes), 16)], vec![Frame::encode(bytes, Compression::Off)]).unwrap();
+        ingest
+            .contents(&[(Hash::of(bytes), 16)], vec![Frame::encode(bytes, Compression::Off)])
+            .unwrap();
     }
     ingest.enter(b"", Some(Meta::plain(Kind::Folder, 0o755))).unwrap();
-    let body = Body { hash: Hash::of(b"as it was at end"), size: 16 };
-    ingest.put(b"file", Meta::plain(Kind::File, 0o644), Some(body), None).unwrap();
+    let body = Body {
+        hash: Hash::of(b"as it was at end"),
+        size: 16,
+    };
+    ingest
+        .put(b"file", Meta::plain(Kind::File, 0o644), Some(body), None)
+        .unwrap();
     ingest.leave().unwrap();
     ingest.commit(0).unwrap();
     assert_eq!(invariants(&repository).chains.len(), 1);

@@ -177,6 +177,7 @@ mod tests {
             bytes: 0,
             new_bytes: 0,
             unread: 0,
+            check: 0,
         };
         Snapshots::new(list.iter().map(snapshot).collect())
     }

@@ -17,7 +17,9 @@ pub mod tree;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use yore_store::{Budget, Compression, Error, Ingest, Limit, PushOptions, Repository, Snapshot, SnapshotId, StepClock, Unlimited};
+use yore_store::{
+    Budget, Compression, Error, Ingest, Limit, PushOptions, Repository, Snapshot, SnapshotId, StepClock, Unlimited,
+};
 
 pub use check::{Measure, invariants};
 use check::{compare, repacked};
@@ -26,11 +28,32 @@ use sender::{Halt, Sender};
 use tree::{Flavour, Gardener, Tree};
 
 /// Mostly small files, many of them.
-pub const SMALL_FILES: Flavour = Flavour { of: 6, medium: 1, large: 0, longest: 1 << 20, paths: 36, changes: 12 };
+pub const SMALL_FILES: Flavour = Flavour {
+    of: 6,
+    medium: 1,
+    large: 0,
+    longest: 1 << 20,
+    paths: 36,
+    changes: 12,
+};
 /// Mostly medium files.
-pub const MEDIUM_FILES: Flavour = Flavour { of: 4, medium: 2, large: 0, longest: 1 << 20, paths: 14, changes: 5 };
+pub const MEDIUM_FILES: Flavour = Flavour {
+    of: 4,
+    medium: 2,
+    large: 0,
+    longest: 1 << 20,
+    paths: 14,
+    changes: 5,
+};
 /// Some files of several segments.
-pub const LARGE_FILES: Flavour = Flavour { of: 4, medium: 1, large: 2, longest: 6 << 20, paths: 6, changes: 2 };
+pub const LARGE_FILES: Flavour = Flavour {
+    of: 4,
+    medium: 1,
+    large: 2,
+    longest: 6 << 20,
+    paths: 6,
+    changes: 2,
+};
 
 /// Snapshots that are kept at most; then some are forgotten.
 const MOST_SNAPSHOTS: usize = 14;
@@ -90,14 +113,16 @@ pub struct Seen {
 
 /// Goes through the histories of some seeds.
 pub fn histories(flavour: Flavour, seeds: std::ops::Range<u64>, steps: usize) -> Seen {
-    seeds.map(|seed| History::new(flavour, seed).run(steps)).fold(Seen::default(), |a, b| Seen {
-        snapshots: a.snapshots + b.snapshots,
-        deltas: a.deltas + b.deltas,
-        deepest: a.deepest.max(b.deepest),
-        rebased: a.rebased + b.rebased,
-        made_whole: a.made_whole + b.made_whole,
-        busy: a.busy + b.busy,
-    })
+    seeds
+        .map(|seed| History::new(flavour, seed).run(steps))
+        .fold(Seen::default(), |a, b| Seen {
+            snapshots: a.snapshots + b.snapshots,
+            deltas: a.deltas + b.deltas,
+            deepest: a.deepest.max(b.deepest),
+            rebased: a.rebased + b.rebased,
+            made_whole: a.made_whole + b.made_whole,
+            busy: a.busy + b.busy,
+        })
 }
 
 impl History {
@@ -106,23 +131,42 @@ impl History {
         let mut random = Random::new(seed);
         // Nothing here is to outlive a crash, and fsync costs most of the time elsewhere.
         let memory = std::path::Path::new("/dev/shm");
-        let place = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        let folder = tempfile::Builder::new().prefix("yore-model-").tempdir_in(place).expect("a temporary folder");
-        let compression = if random.once_in(4) { Compression::Off } else { Compression::Zstd(1) };
+        let place = if memory.is_dir() {
+            memory.to_owned()
+        } else {
+            std::env::temp_dir()
+        };
+        let folder = tempfile::Builder::new()
+            .prefix("yore-model-")
+            .tempdir_in(place)
+            .expect("a temporary folder");
+        let compression = if random.once_in(4) {
+            Compression::Off
+        } else {
+            Compression::Zstd(1)
+        };
         drop(Repository::init(&folder.path().join("r"), compression).expect("a repository"));
         let clock = Arc::new(StepClock::new(1_700_000_000));
         let repository = Repository::open_with_clock(&folder.path().join("r"), clock.clone()).expect("a repository");
         let mut gardener = Gardener::new(flavour);
         let mut tree = Tree::default();
         gardener.plant(&mut tree, &mut random);
-        let lines = [("ann", vec![&b"/home"[..]]), ("ann", vec![b"/etc", b"/srv\n\xff"]), ("bob", vec![b"/home"])];
+        let lines = [
+            ("ann", vec![&b"/home"[..]]),
+            ("ann", vec![b"/etc", b"/srv\n\xff"]),
+            ("bob", vec![b"/home"]),
+        ];
         let lines = lines.map(|(host, roots)| {
             // Some begin with what another line has, some with their own.
             if random.once_in(2) {
                 tree = Tree::default();
                 gardener.plant(&mut tree, &mut random);
             }
-            Line { host, roots: roots.into_iter().map(<[u8]>::to_vec).collect(), tree: tree.clone() }
+            Line {
+                host,
+                roots: roots.into_iter().map(<[u8]>::to_vec).collect(),
+                tree: tree.clone(),
+            }
         });
         History {
             _folder: folder,
@@ -144,7 +188,10 @@ impl History {
         for _ in 0..steps {
             self.step();
             self.check();
-            self.seen.deepest = self.seen.deepest.max(self.measure.chains.values().copied().max().unwrap_or(0));
+            self.seen.deepest = self
+                .seen
+                .deepest
+                .max(self.measure.chains.values().copied().max().unwrap_or(0));
         }
         self.seen
     }
@@ -165,7 +212,11 @@ impl History {
 
     fn step(&mut self) {
         // Mostly the first, so that its chains grow.
-        let line = if self.random.once_in(2) { 0 } else { self.random.below(self.lines.len()) };
+        let line = if self.random.once_in(2) {
+            0
+        } else {
+            self.random.below(self.lines.len())
+        };
         match self.random.below(16) {
             _ if self.model.len() >= MOST_SNAPSHOTS => self.forget(),
             0..=9 => self.snapshot(line),
@@ -177,12 +228,17 @@ impl History {
 
     fn reopen(&mut self) {
         let path = self.repository.path().to_owned();
-        self.repository = Arc::new(Repository::open_with_clock(&path, self.clock.clone()).expect("the repository again"));
+        self.repository =
+            Arc::new(Repository::open_with_clock(&path, self.clock.clone()).expect("the repository again"));
     }
 
     fn begin(&self, line: usize, budget: Box<dyn Budget>) -> Result<Ingest, Error> {
         let Line { host, roots, .. } = &self.lines[line];
-        let options = PushOptions { host: (*host).into(), roots: roots.clone(), tags: vec!["model".into()] };
+        let options = PushOptions {
+            host: (*host).into(),
+            roots: roots.clone(),
+            tags: vec!["model".into()],
+        };
         Ingest::begin(&self.repository, options, budget)
     }
 
@@ -193,13 +249,22 @@ impl History {
 
     fn of_line(&self, line: usize) -> impl Iterator<Item = usize> {
         let Line { host, roots, .. } = &self.lines[line];
-        self.model.iter().enumerate().filter(move |(_, (s, _))| (&s.host[..], &s.roots) == (*host, roots)).map(|(at, _)| at)
+        self.model
+            .iter()
+            .enumerate()
+            .filter(move |(_, (s, _))| (&s.host[..], &s.roots) == (*host, roots))
+            .map(|(at, _)| at)
     }
 
     /// Sends a line's tree, and nothing else. The ingest comes back to be committed or dropped.
     fn send(&mut self, line: usize, ingest: Ingest, left: Option<usize>) -> (Ingest, Result<(), Halt>) {
         let newest = self.newest(line);
-        let others: Vec<_> = self.model.iter().flat_map(|(_, tree)| tree.0.values()).map(|node| node.bytes.clone()).collect();
+        let others: Vec<_> = self
+            .model
+            .iter()
+            .flat_map(|(_, tree)| tree.0.values())
+            .map(|node| node.bytes.clone())
+            .collect();
         let mut sender = Sender {
             ingest,
             random: &mut self.random,
@@ -220,7 +285,10 @@ impl History {
             self.clock.advance(-2);
         }
         let committed = ingest.commit(0)?;
-        self.say(format!("line {line}: {} with {} deltas", committed.snapshot.name, committed.deltas));
+        self.say(format!(
+            "line {line}: {} with {} deltas",
+            committed.snapshot.name, committed.deltas
+        ));
         self.seen.snapshots += 1;
         self.seen.deltas += committed.deltas;
         self.model.push((committed.snapshot, self.lines[line].tree.clone()));
@@ -249,7 +317,9 @@ impl History {
             true => (Box::new(Limit { limit, used: 0 }), None),
             false => (Box::new(Unlimited), Some(self.random.below(30))),
         };
-        self.say(format!("line {line}: a push of at most {left:?} messages or {limit} bytes"));
+        self.say(format!(
+            "line {line}: a push of at most {left:?} messages or {limit} bytes"
+        ));
         let ingest = self.begin(line, budget).expect("a push");
         match self.send(line, ingest, left) {
             (ingest, Ok(())) if left.is_none() => match self.commit(line, ingest) {
@@ -275,10 +345,18 @@ impl History {
         match newest {
             Some(newest) if self.random.once_in(4) => {
                 let result = self.repository.forget(&[newest]);
-                assert!(matches!(result, Err(Error::Busy(_))), "the base of a push is forgotten: {result:?}");
+                assert!(
+                    matches!(result, Err(Error::Busy(_))),
+                    "the base of a push is forgotten: {result:?}"
+                );
             }
             _ if self.random.once_in(2) => {
-                let others: Vec<_> = self.model.iter().map(|(s, _)| s.id).filter(|id| Some(*id) != newest).collect();
+                let others: Vec<_> = self
+                    .model
+                    .iter()
+                    .map(|(s, _)| s.id)
+                    .filter(|id| Some(*id) != newest)
+                    .collect();
                 let chosen: Vec<_> = others.into_iter().filter(|_| self.random.once_in(2)).collect();
                 self.forget_these(&chosen);
             }
@@ -298,9 +376,17 @@ impl History {
     fn forget(&mut self) {
         self.measure = invariants(&self.repository);
         let ids: Vec<SnapshotId> = self.model.iter().map(|(snapshot, _)| snapshot.id).collect();
-        let lines = (0..self.lines.len()).filter(|line| self.newest(*line).is_some()).collect::<Vec<_>>();
-        let favoured = if self.random.once_in(2) { &lines[..] } else { &lines[..lines.len().min(1)] };
-        let Some(line) = self.random.pick(favoured).copied() else { return };
+        let lines = (0..self.lines.len())
+            .filter(|line| self.newest(*line).is_some())
+            .collect::<Vec<_>>();
+        let favoured = if self.random.once_in(2) {
+            &lines[..]
+        } else {
+            &lines[..lines.len().min(1)]
+        };
+        let Some(line) = self.random.pick(favoured).copied() else {
+            return;
+        };
         let of_line: Vec<SnapshotId> = self.of_line(line).map(|at| ids[at]).collect();
         let middle = of_line.get(1..of_line.len().saturating_sub(1)).unwrap_or_default();
         let chosen: Vec<SnapshotId> = match self.random.below(12) {
@@ -318,8 +404,14 @@ impl History {
         repacked(&self.repository);
         let (mut made_whole, mut rebased, mut rebased_bytes) = (0, 0, 0);
         for (content, length) in &after.chains {
-            let earlier = before.chains.get(content).unwrap_or_else(|| panic!("forgetting made content {content}"));
-            assert!(length <= earlier, "the chain of content {content} went from {earlier} to {length}");
+            let earlier = before
+                .chains
+                .get(content)
+                .unwrap_or_else(|| panic!("forgetting made content {content}"));
+            assert!(
+                length <= earlier,
+                "the chain of content {content} went from {earlier} to {length}"
+            );
             made_whole += u64::from(*length == 0 && *earlier > 0);
             if *length > 0 && length < earlier {
                 rebased += 1;
@@ -332,12 +424,20 @@ impl History {
         // bytes of the base that a rebased delta has twice, or two of them have, are copied twice.
         if made_whole == 0 {
             let (before, after) = (before.stored, after.stored);
-            assert!(after <= before + MARGIN + rebased_bytes, "forgetting took {before} to {after} bytes");
+            assert!(
+                after <= before + MARGIN + rebased_bytes,
+                "forgetting took {before} to {after} bytes"
+            );
         }
     }
 
     fn forget_these(&mut self, chosen: &[SnapshotId]) {
-        let chosen_names: Vec<_> = self.model.iter().filter(|(s, _)| chosen.contains(&s.id)).map(|(s, _)| s.name.clone()).collect();
+        let chosen_names: Vec<_> = self
+            .model
+            .iter()
+            .filter(|(s, _)| chosen.contains(&s.id))
+            .map(|(s, _)| s.name.clone())
+            .collect();
         self.say(format!("forget {chosen_names:?}"));
         let forgotten = self.repository.forget(chosen).expect("forgetting");
         assert_eq!(forgotten.snapshots, chosen.len() as u64, "snapshots forgotten");

@@ -22,7 +22,11 @@ impl Random {
 
     /// A number below `bound`, 0 if that is 0.
     pub fn below(&mut self, bound: usize) -> usize {
-        if bound == 0 { 0 } else { (self.next() >> 11) as usize % bound }
+        if bound == 0 {
+            0
+        } else {
+            (self.next() >> 11) as usize % bound
+        }
     }
 
     /// A number of `range`, its end excluded.

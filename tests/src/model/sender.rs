@@ -50,9 +50,13 @@ impl Sender<'_> {
         self.relinked = self.changed_links();
         self.contents()?;
         let root = Path::new();
-        let same = self.base.is_some_and(|base| base.0[&root].meta == self.tree.0[&root].meta) && !self.random.once_in(4);
+        let same = self
+            .base
+            .is_some_and(|base| base.0[&root].meta == self.tree.0[&root].meta)
+            && !self.random.once_in(4);
         self.tick()?;
-        self.ingest.enter(b"", (!same).then(|| self.tree.0[&root].meta.clone()))?;
+        self.ingest
+            .enter(b"", (!same).then(|| self.tree.0[&root].meta.clone()))?;
         self.folder(&root, self.base.is_some())?;
         Ok(self.ingest.leave()?)
     }
@@ -90,7 +94,12 @@ impl Sender<'_> {
 
     fn contents(&mut self) -> Result<(), Halt> {
         let tree = self.tree;
-        let there: HashSet<Hash> = self.base.iter().flat_map(|base| base.0.values()).map(|node| Hash::of(&node.bytes)).collect();
+        let there: HashSet<Hash> = self
+            .base
+            .iter()
+            .flat_map(|base| base.0.values())
+            .map(|node| Hash::of(&node.bytes))
+            .collect();
         let mut sent = HashSet::new();
         let mut block: Vec<Arc<Vec<u8>>> = Vec::new();
         for (path, node) in &tree.0 {
@@ -127,19 +136,31 @@ impl Sender<'_> {
             return Ok(());
         }
         self.tick()?;
-        let contents: Vec<(Hash, u64)> = block.iter().map(|bytes| (Hash::of(bytes), bytes.len() as u64)).collect();
+        let contents: Vec<(Hash, u64)> = block
+            .iter()
+            .map(|bytes| (Hash::of(bytes), bytes.len() as u64))
+            .collect();
         let bytes: Vec<u8> = block.drain(..).flat_map(|bytes| bytes.to_vec()).collect();
-        Ok(self.ingest.contents(&contents, vec![Frame::encode(&bytes, self.compression)])?)
+        Ok(self
+            .ingest
+            .contents(&contents, vec![Frame::encode(&bytes, self.compression)])?)
     }
 
     fn medium(&mut self, node: &Node, hash: Hash) -> Result<(), Halt> {
         self.tick()?;
-        let frames = node.bytes.chunks(GROUP as usize).map(|group| Frame::encode(group, self.compression)).collect();
+        let frames = node
+            .bytes
+            .chunks(GROUP as usize)
+            .map(|group| Frame::encode(group, self.compression))
+            .collect();
         Ok(self.ingest.contents(&[(hash, node.bytes.len() as u64)], frames)?)
     }
 
     fn large(&mut self, path: &Path, node: &Node) -> Result<(), Halt> {
-        let before = self.base.and_then(|base| base.0.get(path)).map(|node| node.bytes.clone());
+        let before = self
+            .base
+            .and_then(|base| base.0.get(path))
+            .map(|node| node.bytes.clone());
         let base = match self.random.below(8) {
             0 => None,
             1 => self.random.pick(self.others).cloned(),
@@ -186,7 +207,10 @@ impl Sender<'_> {
                     let again = node.link.is_none() && self.random.once_in(8);
                     if self.differs(&path) || again {
                         self.tick()?;
-                        let body = Body { hash: Hash::of(&node.bytes), size: node.bytes.len() as u64 };
+                        let body = Body {
+                            hash: Hash::of(&node.bytes),
+                            size: node.bytes.len() as u64,
+                        };
                         let body = (node.meta.kind == yore_store::Kind::File).then_some(body);
                         self.ingest.put(&name, node.meta.clone(), body, node.link)?;
                     }
@@ -198,7 +222,11 @@ impl Sender<'_> {
 
     fn differs_below(&self, folder: &Path) -> bool {
         let below = |tree: &Tree| -> BTreeMap<Path, Node> {
-            tree.0.iter().filter(|(path, _)| path.starts_with(folder)).map(|(path, node)| (path.clone(), node.clone())).collect()
+            tree.0
+                .iter()
+                .filter(|(path, _)| path.starts_with(folder))
+                .map(|(path, node)| (path.clone(), node.clone()))
+                .collect()
         };
         let now = below(self.tree);
         now.keys().any(|path| self.differs(path)) || self.base.is_none_or(|base| below(base) != now)
@@ -217,7 +245,12 @@ struct Ops {
 
 impl Ops {
     fn new(compression: Compression) -> Self {
-        Ops { ops: Vec::new(), literal: Vec::new(), told: 0, compression }
+        Ops {
+            ops: Vec::new(),
+            literal: Vec::new(),
+            told: 0,
+            compression,
+        }
     }
 
     /// Finds what `new` shares with `base`, aligned groups first.
@@ -228,7 +261,11 @@ impl Ops {
         let is_same = |index: usize| bases.get(index) == Some(&news[index]);
         let step = [512usize, 2048][random.below(2)];
         let mut builder = SignatureBuilder::new(step as u32);
-        for (index, bytes) in bases.iter().enumerate().filter(|(index, _)| *index >= news.len() || !is_same(*index)) {
+        for (index, bytes) in bases
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| *index >= news.len() || !is_same(*index))
+        {
             for (block, bytes) in bytes.chunks(step).enumerate() {
                 builder.block((index * group + block * step) as u64, bytes);
             }
@@ -256,7 +293,10 @@ impl Ops {
                     }
                     Ok(())
                 });
-                news[index..index + changed].iter().try_for_each(|group| scanner.push(group)).expect("nothing fails here");
+                news[index..index + changed]
+                    .iter()
+                    .try_for_each(|group| scanner.push(group))
+                    .expect("nothing fails here");
                 scanner.finish().expect("nothing fails here");
                 index += changed;
             }

@@ -51,18 +51,37 @@ pub struct Gardener {
     next_link: u64,
 }
 
-const NAMES: [&[u8]; 11] =
-    [b"a", b"b", b"c", b"A", b"a.b", b"a ", b"\xff\xfe", b"d\xc3\xa4", b"\x01", b"z", b"zz"];
+const NAMES: [&[u8]; 11] = [
+    b"a",
+    b"b",
+    b"c",
+    b"A",
+    b"a.b",
+    b"a ",
+    b"\xff\xfe",
+    b"d\xc3\xa4",
+    b"\x01",
+    b"z",
+    b"zz",
+];
 
 impl Node {
     /// A file.
     pub fn file(bytes: Vec<u8>) -> Self {
-        Node { meta: Meta::plain(Kind::File, 0o644), bytes: Arc::new(bytes), link: None }
+        Node {
+            meta: Meta::plain(Kind::File, 0o644),
+            bytes: Arc::new(bytes),
+            link: None,
+        }
     }
 
     /// Anything else.
     pub fn other(meta: Meta) -> Self {
-        Node { meta, bytes: Arc::default(), link: None }
+        Node {
+            meta,
+            bytes: Arc::default(),
+            link: None,
+        }
     }
 
     /// Whether it is a folder.
@@ -73,20 +92,34 @@ impl Node {
 
 impl Default for Tree {
     fn default() -> Self {
-        Tree(BTreeMap::from([(Path::new(), Node::other(Meta::plain(Kind::Folder, 0o755)))]))
+        Tree(BTreeMap::from([(
+            Path::new(),
+            Node::other(Meta::plain(Kind::Folder, 0o755)),
+        )]))
     }
 }
 
 impl Tree {
     /// Names in a folder, sorted.
     pub fn children(&self, folder: &[Vec<u8>]) -> BTreeSet<Vec<u8>> {
-        let below = self.0.range(folder.to_vec()..).skip(1).take_while(|(path, _)| path.starts_with(folder));
-        below.filter(|(path, _)| path.len() == folder.len() + 1).map(|(path, _)| path[folder.len()].clone()).collect()
+        let below = self
+            .0
+            .range(folder.to_vec()..)
+            .skip(1)
+            .take_while(|(path, _)| path.starts_with(folder));
+        below
+            .filter(|(path, _)| path.len() == folder.len() + 1)
+            .map(|(path, _)| path[folder.len()].clone())
+            .collect()
     }
 
     /// The names of a hard-linked file.
     pub fn links(&self, link: u64) -> Vec<&Path> {
-        self.0.iter().filter(|(_, node)| node.link == Some(link)).map(|(path, _)| path).collect()
+        self.0
+            .iter()
+            .filter(|(_, node)| node.link == Some(link))
+            .map(|(path, _)| path)
+            .collect()
     }
 
     /// Removes a path and everything in it.
@@ -101,7 +134,11 @@ impl Tree {
     }
 
     fn paths(&self, wanted: impl Fn(&Node) -> bool) -> Vec<Path> {
-        self.0.iter().filter(|(path, node)| !path.is_empty() && wanted(node)).map(|(path, _)| path.clone()).collect()
+        self.0
+            .iter()
+            .filter(|(path, node)| !path.is_empty() && wanted(node))
+            .map(|(path, _)| path.clone())
+            .collect()
     }
 
     /// Changes a node, under all of its names.
@@ -109,7 +146,11 @@ impl Tree {
         let Some(node) = self.0.get_mut(path) else { return };
         change(node);
         let node = node.clone();
-        for other in self.0.values_mut().filter(|other| node.link.is_some() && other.link == node.link) {
+        for other in self
+            .0
+            .values_mut()
+            .filter(|other| node.link.is_some() && other.link == node.link)
+        {
             *other = node.clone();
         }
     }
@@ -118,7 +159,11 @@ impl Tree {
 impl Gardener {
     /// One that has done nothing yet.
     pub fn new(flavour: Flavour) -> Self {
-        Gardener { flavour, remembered: Vec::new(), next_link: 1 }
+        Gardener {
+            flavour,
+            remembered: Vec::new(),
+            next_link: 1,
+        }
     }
 
     /// Fills a tree.
@@ -161,7 +206,10 @@ impl Gardener {
             (6, _) => self.rename(tree, random, &any),
             (7, _) => self.touch(tree, random),
             (8, Some(file)) => {
-                let copy = Node { link: None, ..tree.0[&file].clone() };
+                let copy = Node {
+                    link: None,
+                    ..tree.0[&file].clone()
+                };
                 self.place(tree, random, copy);
             }
             (9, Some(file)) => {
@@ -186,7 +234,10 @@ impl Gardener {
                 self.set(tree, &other, a);
             }
             (12, Some(file)) => {
-                let (a, b) = (tree.0[&file].bytes.clone(), tree.0[&other.expect("there is a file")].bytes.clone());
+                let (a, b) = (
+                    tree.0[&file].bytes.clone(),
+                    tree.0[&other.expect("there is a file")].bytes.clone(),
+                );
                 let (to, from) = (random.below(a.len() + 1), random.below(b.len() + 1));
                 self.set(tree, &file, Arc::new([&a[..to], &b[from..], &a[to..]].concat()));
             }
@@ -216,7 +267,13 @@ impl Gardener {
     }
 
     fn new_bytes(&self, random: &mut Random) -> Vec<u8> {
-        let Flavour { of, medium, large, longest, .. } = self.flavour;
+        let Flavour {
+            of,
+            medium,
+            large,
+            longest,
+            ..
+        } = self.flavour;
         let length = match random.below(of) {
             class if class < large => random.within(1 << 20..longest),
             class if class < large + medium => random.within(32 << 10..1 << 20),
@@ -274,9 +331,15 @@ impl Gardener {
 
     fn rename(&self, tree: &mut Tree, random: &mut Random, any: &[Path]) {
         let to = free_place(tree, random);
-        let Some(from) = random.pick(any).filter(|from| !to.starts_with(from)) else { return };
-        let moved: Vec<(Path, Node)> =
-            tree.0.range(from.clone()..).take_while(|(path, _)| path.starts_with(from)).map(|(p, n)| (p.clone(), n.clone())).collect();
+        let Some(from) = random.pick(any).filter(|from| !to.starts_with(from)) else {
+            return;
+        };
+        let moved: Vec<(Path, Node)> = tree
+            .0
+            .range(from.clone()..)
+            .take_while(|(path, _)| path.starts_with(from))
+            .map(|(p, n)| (p.clone(), n.clone()))
+            .collect();
         if from.starts_with(&to) {
             return;
         }
@@ -296,10 +359,21 @@ impl Gardener {
             0 => node.meta.mtime -= 1 << number.min(40),
             1 => node.meta.mtime_ns = 999_999_000 + number as u32,
             2 => node.meta.mode = 0o1000 + number as u32,
-            3 => node.meta.owner = Owner { uid: number as u32, gid: 7, user: format!("u{number}"), group: String::new() },
+            3 => {
+                node.meta.owner = Owner {
+                    uid: number as u32,
+                    gid: 7,
+                    user: format!("u{number}"),
+                    group: String::new(),
+                }
+            }
             4 => node.meta.xattrs = vec![(b"user.\xff".to_vec(), vec![number as u8; number])],
             _ if node.meta.kind == Kind::File => {
-                node.meta.data = if node.meta.data.is_some() { None } else { Some(extents(&node.bytes)) };
+                node.meta.data = if node.meta.data.is_some() {
+                    None
+                } else {
+                    Some(extents(&node.bytes))
+                };
             }
             _ => node.meta.xattrs = Vec::new(),
         });
@@ -307,14 +381,25 @@ impl Gardener {
 }
 
 fn free_place(tree: &Tree, random: &mut Random) -> Path {
-    let folders: Vec<&Path> = tree.0.iter().filter(|(path, node)| node.is_folder() && path.len() < 4).map(|(path, _)| path).collect();
+    let folders: Vec<&Path> = tree
+        .0
+        .iter()
+        .filter(|(path, node)| node.is_folder() && path.len() < 4)
+        .map(|(path, _)| path)
+        .collect();
     let mut path = random.pick(&folders).expect("there is the root").to_vec();
     path.push(NAMES[random.below(NAMES.len())].to_vec());
     path
 }
 
 fn special(random: &mut Random) -> Node {
-    let kind = [Kind::Symlink, Kind::Fifo, Kind::Socket, Kind::CharDevice, Kind::BlockDevice][random.below(5)];
+    let kind = [
+        Kind::Symlink,
+        Kind::Fifo,
+        Kind::Socket,
+        Kind::CharDevice,
+        Kind::BlockDevice,
+    ][random.below(5)];
     let mut meta = Meta::plain(kind, 0o777);
     match kind {
         Kind::Symlink => meta.target = [b"../\xfe".to_vec(), random.noise(3)].concat(),
@@ -327,7 +412,11 @@ fn special(random: &mut Random) -> Node {
 /// Where blocks of 4 KiB are not all zeros.
 fn extents(bytes: &[u8]) -> DataExtents {
     let mut extents = DataExtents::new();
-    for (index, block) in bytes.chunks(4096).enumerate().filter(|(_, block)| block.iter().any(|&byte| byte != 0)) {
+    for (index, block) in bytes
+        .chunks(4096)
+        .enumerate()
+        .filter(|(_, block)| block.iter().any(|&byte| byte != 0))
+    {
         let (at, length) = (index as u64 * 4096, block.len() as u64);
         match extents.last_mut() {
             Some((start, so_far)) if *start + *so_far == at => *so_far += length,

@@ -81,8 +81,14 @@ pub fn probe(repository: &Path) -> Result<Access> {
     } else {
         &[Access::Read, Access::Frozen]
     };
+    let log = std::fs::metadata(layout::catalog(repository).with_extension("sqlite3-wal"));
+    let has_log = log.is_ok_and(|log| log.len() > 0);
     let mut failure = None;
     for &access in ways {
+        // A frozen catalog is read without its log: commits would be missing.
+        if access == Access::Frozen && has_log {
+            continue;
+        }
         match open(repository, access).and_then(|connection| version(&connection)) {
             Ok(found) if found > FORMAT => {
                 return Err(Error::Future {

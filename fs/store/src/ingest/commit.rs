@@ -36,6 +36,7 @@ impl Ingest {
         self.check_base(&transaction)?;
         let (mut deltas, mut freed) = (0, std::mem::take(&mut self.unused_runs));
         freed.extend(self.drop_unnamed(&transaction)?);
+        self.check_runs(&transaction)?;
         self.adopt_contents(&transaction)?;
         let totals = self.close_entries(&transaction)?;
         for conversion in &conversions {
@@ -77,7 +78,9 @@ impl Ingest {
         let mut statement = connection.prepare_cached(
             "SELECT id FROM contents c WHERE push = ?1 AND NOT EXISTS (SELECT 1 FROM entries WHERE content = c.id)",
         )?;
-        let unnamed = statement.query_map([self.writer.push], |row| row.get(0))?.collect::<rusqlite::Result<Vec<ContentId>>>()?;
+        let unnamed = statement
+            .query_map([self.writer.push], |row| row.get(0))?
+            .collect::<rusqlite::Result<Vec<ContentId>>>()?;
         let mut delete = connection.prepare_cached("DELETE FROM contents WHERE id = ?1")?;
         let mut freed = Vec::new();
         for content in unnamed {
@@ -85,6 +88,22 @@ impl Ingest {
             delete.execute([content])?;
         }
         Ok(freed)
+    }
+
+    /// Segments that the push shares with other contents must still be there.
+    fn check_runs(&self, connection: &Connection) -> Result<()> {
+        let missing: bool = connection
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM contents c JOIN parts p ON p.content = c.id
+                   WHERE c.push = ?1 AND p.run IS NOT NULL AND NOT EXISTS (SELECT 1 FROM runs WHERE id = p.run))",
+            )?
+            .query_row([self.writer.push], |row| row.get(0))?;
+        match missing {
+            false => Ok(()),
+            true => Err(Error::Busy(
+                "a content was forgotten while it was being told against; snapshot again".into(),
+            )),
+        }
     }
 
     /// Takes the push's name off its contents.

@@ -162,10 +162,11 @@ impl Writer {
         let path = stored_file(self.repository.path(), kind, id);
         let folder = path.parent().expect("a stored file lies in a folder");
         match std::fs::create_dir(folder) {
-            Ok(()) => drop(self.folders.insert(folder.parent().expect("two levels").to_owned())),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error).at(folder),
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error).at(folder),
+            _ => {}
         }
+        // The folder above too, even if this one was there: whoever made it may have died before its fsync.
+        self.folders.insert(folder.parent().expect("two levels").to_owned());
         self.folders.insert(folder.to_owned());
         let file = File::create_new(&path).at(&path)?;
         Ok((id, file, path))
