@@ -121,9 +121,11 @@ pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// Bytes that the files below a folder take on the disk.
+/// Bytes that the files below a folder take on the disk, ballast left out.
 pub fn disk_usage(folder: &Path) -> u64 {
-    let text = run(Command::new("du").args(["-s", "--block-size=1"]).arg(folder));
+    let text = run(Command::new("du")
+        .args(["-s", "--block-size=1", "--exclude=ballast"])
+        .arg(folder));
     text.split_whitespace()
         .next()
         .and_then(|number| number.parse().ok())

@@ -11,6 +11,7 @@
 //!   tree ──────┴──── read ───┘   listings; any range of any version, verified
 //! ```
 
+mod ballast;
 mod catalog;
 pub mod delta;
 mod error;

@@ -7,6 +7,7 @@
 //! REPO/heads/2b/…          segments of large whole contents
 //! REPO/deltas/2c/…         large reverse deltas
 //! REPO/locks/…             empty files for flock
+//! REPO/ballast             room for forgetting on a full disk
 //! ```
 //!
 //! A [`Repository`] is shared by threads; each request borrows a connection of its own.
@@ -79,6 +80,7 @@ impl Repository {
         let locks = layout::locks(path);
         std::fs::create_dir(&locks).at(&locks)?;
         catalog::create(path)?;
+        crate::ballast::hold(path)?;
         // Written last: a folder without it is not a repository, whatever else is there.
         write_config(
             path,
@@ -195,7 +197,7 @@ impl Repository {
     pub(crate) fn writable(&self) -> Result<()> {
         match self.is_read_only() {
             true => Err(Error::Busy(format!(
-                "{}: may only be read by this user",
+                "{}: cannot be written to (by this user, on this file system, or because the disk is full)",
                 self.path.display()
             ))),
             false => Ok(()),

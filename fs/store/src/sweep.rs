@@ -29,6 +29,10 @@ impl Repository {
         if self.is_read_only() {
             return Ok(Swept::default());
         }
+        crate::ballast::with_room(self.path(), || self.sweep_all())
+    }
+
+    fn sweep_all(&self) -> Result<Swept> {
         let mut swept = Swept::default();
         for push in self.pushes()? {
             // Held until the push is swept, so that nobody else sweeps it too.

@@ -77,7 +77,7 @@ pub fn probe(repository: &Path) -> Result<Access> {
     let writable = rustix::fs::access(repository, rustix::fs::Access::WRITE_OK).is_ok()
         && rustix::fs::access(layout::catalog(repository), rustix::fs::Access::WRITE_OK).is_ok();
     let ways: &[Access] = if writable {
-        &[Access::Write]
+        &[Access::Write, Access::Read, Access::Frozen]
     } else {
         &[Access::Read, Access::Frozen]
     };
@@ -98,10 +98,18 @@ pub fn probe(repository: &Path) -> Result<Access> {
                 });
             }
             Ok(_) => return Ok(access),
+            // SQLite needs a few kilobytes to open the catalog at all.
+            Err(error) if is_full(&error) && crate::ballast::release(repository) => return probe(repository),
             Err(error) => failure = Some(error),
         }
     }
     Err(failure.expect("at least one way was tried"))
+}
+
+fn is_full(error: &Error) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, DiskFull, SystemIoFailure};
+    matches!(error, Error::Catalog(rusqlite::Error::SqliteFailure(failure, _))
+        if matches!(failure.code, CannotOpen | DiskFull | SystemIoFailure))
 }
 
 fn version(connection: &Connection) -> Result<u32> {

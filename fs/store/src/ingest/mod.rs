@@ -92,6 +92,7 @@ impl Ingest {
     /// [`Error::Busy`] if a push of the same line is running.
     pub fn begin(repository: &Arc<Repository>, options: PushOptions, budget: Box<dyn Budget>) -> Result<Self> {
         repository.writable()?;
+        crate::ballast::hold(repository.path())?;
         let (line, line_root) = find_line(repository, &options)?;
         let line_lock = lock::line(repository.path(), line)?.ok_or_else(|| {
             Error::Busy(format!(
@@ -164,7 +165,11 @@ impl Drop for Ingest {
     fn drop(&mut self) {
         if !self.committed {
             // What cannot be swept now is swept by the next command.
-            let _ = self.repository.sweep_push(self.writer.push);
+            let repository = &self.repository;
+            let _ = crate::ballast::with_room(repository.path(), || {
+                repository.sweep_push(self.writer.push)?;
+                repository.unlink_dead()
+            });
         }
     }
 }

@@ -54,6 +54,10 @@ impl Repository {
     /// [`Error::Busy`] if the newest of a line is to go while a push of that line is running.
     pub fn forget(self: &Arc<Self>, snapshots: &[SnapshotId]) -> Result<Forgotten> {
         self.writable()?;
+        crate::ballast::with_room(self.path(), || self.forget_and_collect(snapshots))
+    }
+
+    fn forget_and_collect(self: &Arc<Self>, snapshots: &[SnapshotId]) -> Result<Forgotten> {
         let before = self.file_bytes()?;
         let mut forgotten = self.forget_rows(snapshots)?;
         forgotten.contents = self.collect()?;

@@ -8,3 +8,4 @@ mod plan;
 pub(crate) use cache::Caches;
 pub use content::ContentReader;
 pub(crate) use frames::{FrameError, stored_frame};
+pub(crate) use plan::Stretch;
