@@ -211,3 +211,71 @@ fn damage_is_an_error_and_never_wrong_bytes() {
     assert_eq!(error.raw_os_error(), Some(5), "{error}");
     assert!(fs::read(view.path(&snapshot.name, &stage.source().join("well"))).unwrap() == noise(3, 2 << 20));
 }
+
+/// A small generator of random numbers; the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % bound
+    }
+}
+
+/// Changes a few random things in a source folder.
+fn change(source: &Path, dice: &mut Dice) {
+    for _ in 0..=dice.below(4) {
+        let folder = source.join(format!("folder{}", dice.below(3)));
+        let file = folder.join(format!("file{}", dice.below(5)));
+        match dice.below(7) {
+            0 => drop(fs::remove_dir_all(&folder)),
+            1 => drop(fs::remove_file(&file)),
+            2 => drop(fs::rename(&file, folder.join("moved"))),
+            3 => drop(fs::hard_link(&file, folder.join(format!("link{}", dice.below(3))))),
+            4 if file.exists() => {
+                let mut bytes = fs::read(&file).unwrap();
+                let at = dice.below(bytes.len() as u64 + 1) as usize;
+                bytes.insert(at, 7);
+                fs::write(&file, bytes).unwrap();
+            }
+            _ => {
+                fs::create_dir_all(&folder).unwrap();
+                let length = [0, 100, 40_000, 300_000, 5 << 20][dice.below(5) as usize];
+                fs::write(&file, noise(dice.below(1000), length)).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn random_histories_show_in_a_live_mount_as_they_were() {
+    for seed in [1, 2] {
+        let stage = Stage::new();
+        let mut dice = Dice(seed);
+        let mut model: Vec<(yore_store::Snapshot, PathBuf)> = Vec::new();
+        let mut view = None;
+        for step in 0..10 {
+            change(&stage.source(), &mut dice);
+            let snapshot = stage.snapshot().snapshot.unwrap();
+            let copy = stage.folder.path().join(format!("model-{step}"));
+            run(Command::new("cp").arg("-a").arg(stage.source()).arg(&copy));
+            model.push((snapshot, copy));
+            if dice.below(3) == 0 && model.len() > 1 {
+                let (gone, _) = model.remove(dice.below(model.len() as u64 - 1) as usize);
+                stage.repository.forget(&[gone.id]).unwrap();
+            }
+            let view = view.get_or_insert_with(|| View::of(&stage, Options::default()));
+            for (snapshot, copy) in &model {
+                let shown = view.path(&snapshot.name, &stage.source());
+                assert_eq!(
+                    differences(copy, &shown),
+                    "",
+                    "seed {seed}, step {step}, {}",
+                    snapshot.name
+                );
+            }
+        }
+    }
+}

@@ -31,3 +31,15 @@ fn a_changing_tree_comes_back_as_it_was_each_time() {
     assert_eq!(differences(&source, &stage.restored(&second, "out2")), "");
     assert_eq!(differences(&before, &stage.restored(&first, "out1-again")), "");
 }
+
+#[test]
+fn the_name_of_a_forgotten_snapshot_is_not_given_again() {
+    let stage = Stage::new();
+    // Most of these fall in the same second.
+    let mut names = std::collections::HashSet::new();
+    for _ in 0..5 {
+        let snapshot = stage.snapshot().snapshot.unwrap();
+        assert!(names.insert(snapshot.name.clone()), "{} again", snapshot.name);
+        stage.repository.forget(&[snapshot.id]).unwrap();
+    }
+}

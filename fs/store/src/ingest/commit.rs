@@ -7,7 +7,7 @@
 //! | the transaction | the snapshot; dead files that rows mark as dead: swept |
 //! | dead files unlinked, then their rows deleted | nothing |
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use crate::catalog::{ALIVE, SNAPSHOT, Snapshot};
 use crate::ingest::rows::Totals;
@@ -159,16 +159,14 @@ impl Ingest {
     }
 
     fn insert_snapshot(&self, connection: &Connection, totals: Totals, unread: u64) -> Result<Snapshot> {
-        // Along a line time does not go back, whatever the clock does.
-        let newest: Option<i64> = connection.query_row("SELECT max(time) FROM snapshots", [], |row| row.get(0))?;
-        let time = self.repository.now().max(newest.unwrap_or(i64::MIN));
+        let (time, name) = next_name(connection, self.repository.now())?;
         connection.execute(
             "INSERT INTO snapshots (id, line, name, time, tags, files, folders, others, bytes, stored, unread, root)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             rusqlite::params![
                 self.snapshot,
                 self.line,
-                free_name(connection, time)?,
+                name,
                 time,
                 self.options.tags.join("\n"),
                 totals.files,
@@ -185,18 +183,20 @@ impl Ingest {
     }
 }
 
-/// The name of a snapshot of this time, with a suffix if others fall in the same second.
-fn free_name(connection: &Connection, time: i64) -> Result<String> {
+/// The time and the name of the next snapshot: time does not go back, whatever the clock does,
+/// and a name that was given once is not given again, even if its snapshot was forgotten in the
+/// same second: a mount may still show the old one.
+fn next_name(connection: &Connection, now: i64) -> Result<(i64, String)> {
+    let get = "SELECT next FROM next_ids WHERE name = ?1";
+    let set = "INSERT INTO next_ids (name, next) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET next = ?2";
+    let last = |name: &str| connection.query_row(get, [name], |row| row.get::<_, i64>(0)).optional();
+    let (before, count) = (last("snapshot second")?, last("snapshots in it")?.unwrap_or(0));
+    let time = before.map_or(now, |before| before.max(now));
+    let count = if before == Some(time) { count + 1 } else { 1 };
+    connection.execute(set, ("snapshot second", time))?;
+    connection.execute(set, ("snapshots in it", count))?;
     let plain = time::snapshot_name(time);
-    let mut statement = connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM snapshots WHERE name = ?1)")?;
-    let mut name = plain.clone();
-    for suffix in 2.. {
-        if !statement.query_row([&name], |row| row.get::<_, bool>(0))? {
-            break;
-        }
-        name = format!("{plain}-{suffix}");
-    }
-    Ok(name)
+    Ok((time, if count == 1 { plain } else { format!("{plain}-{count}") }))
 }
 
 /// Drops runs that nothing lies in any more, and marks files as dead that no run lies in.

@@ -9,6 +9,7 @@
 //! carry the push's number. The [commit](commit) is one transaction that makes them real.
 //! A push that dies is swept by those numbers.
 
+mod base;
 mod commit;
 mod contents;
 mod large;
@@ -16,8 +17,9 @@ mod rows;
 mod succession;
 mod tree;
 
+pub use base::BaseValues;
 pub(crate) use commit::drop_runs;
-pub use large::{BaseValues, LargeOp};
+pub use large::LargeOp;
 pub(crate) use succession::{release, write_delta};
 pub use tree::Body;
 
