@@ -11,8 +11,6 @@
 //! compressed here. One segment is in memory at a time. What is shared with the base is
 //! remembered: it makes the reverse delta without another scan.
 
-use std::sync::Arc;
-
 use crate::catalog::{Content, FrameRow, Part, parts};
 use crate::delta::{Match, ReadAt};
 use crate::frame::{Encoding, Frame};
