@@ -181,6 +181,11 @@ fn short_map(repository: &Repository, delta: &Content, stream: Stretch) -> Resul
 impl Repository {
     /// The map of a delta onto its own base.
     pub(crate) fn own_map(&self, id: ContentId) -> Result<Map> {
+        // Its pack may have been moved since the run was looked up: once more, then.
+        self.load_own_map(id).or_else(|_| self.load_own_map(id))
+    }
+
+    fn load_own_map(&self, id: ContentId) -> Result<Map> {
         let (content, stored) = {
             let connection = self.connection()?;
             let content = Content::get(&connection, id)?;
