@@ -253,3 +253,51 @@ fn a_reader_that_has_had_enough_is_no_error() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((status(&output), stderr(&output)), (141, String::new()));
 }
+
+/// The stored files of the repository.
+fn stored(bench: &Bench) -> Vec<PathBuf> {
+    let list = |folder: PathBuf| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    };
+    let folders = ["packs", "heads", "deltas"].map(|kind| bench.path("repository").join(kind));
+    folders.into_iter().flat_map(list).flat_map(list).collect()
+}
+
+#[test]
+fn a_killed_snapshot_leaves_nothing_for_good() {
+    let bench = Bench::new();
+    bench.text(&["snapshot", "source"]);
+    let before = stored(&bench).len();
+    // Endless input: whenever it is killed, it is in the middle.
+    let mut endless = Command::new("cat")
+        .arg("/dev/urandom")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut killed = bench
+        .command()
+        .args(["snapshot", "--stdin", "--stdin-name", "endless"])
+        .stdin(endless.stdout.take().unwrap())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while stored(&bench).len() < before + 3 {
+        assert!(killed.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::yield_now();
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    endless.kill().unwrap();
+    endless.wait().unwrap();
+
+    assert_eq!(bench.count(&["snapshots"]), 1);
+    bench.text(&["verify", "--read-data"]);
+    let next = bench.yore(&["snapshot", "source"]);
+    assert_eq!(status(&next), 0);
+    assert!(stderr(&next).contains("swept: 1 unfinished push"), "{}", stderr(&next));
+    assert_eq!(stored(&bench).len(), before);
+    let again = bench.yore(&["snapshot", "source"]);
+    assert!(!stderr(&again).contains("swept"), "{}", stderr(&again));
+}

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use yore_tests::{Stage, differences, noise};
+use yore_agent::snapshot::{AgentError, snapshot};
+use yore_store::{Error, Limit};
+use yore_tests::{Stage, differences, disk_usage, noise};
 
 #[test]
 fn a_changing_tree_comes_back_as_it_was_each_time() {
@@ -42,4 +44,57 @@ fn the_name_of_a_forgotten_snapshot_is_not_given_again() {
         assert!(names.insert(snapshot.name.clone()), "{} again", snapshot.name);
         stage.repository.forget(&[snapshot.id]).unwrap();
     }
+}
+
+#[test]
+fn a_budget_that_is_used_up_ends_the_push_and_nothing_else() {
+    let stage = Stage::new();
+    fs::write(stage.source().join("first"), noise(1, 2_000_000)).unwrap();
+    stage.snapshot();
+    let before = disk_usage(stage.repository.path());
+    fs::write(stage.source().join("second"), noise(2, 20_000_000)).unwrap();
+    let limit = 10_000_000;
+    let mut request = stage.request(&[&stage.source()]);
+    request.budget = Box::new(Limit { limit, used: 0 });
+    let error = snapshot(&stage.repository, request, &()).unwrap_err();
+    assert!(
+        matches!(error, AgentError::Store(Error::OverBudget { limit: 10_000_000, .. })),
+        "{error}"
+    );
+    assert!(
+        disk_usage(stage.repository.path()) < before + 400_000,
+        "what was sent stays"
+    );
+    assert_eq!(stage.repository.snapshots().unwrap().len(), 1);
+    assert_eq!(stage.repository.verify(true, &mut |_, _| {}).unwrap().damages.len(), 0);
+    assert_eq!(stage.snapshot().files_new, 1);
+}
+
+#[test]
+fn a_file_that_grows_while_it_is_read_is_in_the_snapshot() {
+    let stage = Stage::new();
+    let path = stage.source().join("log");
+    fs::write(&path, noise(1, 3_000_000)).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut log = fs::File::options().append(true).open(&path).unwrap();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                std::io::Write::write_all(&mut log, b"one more line\n").unwrap();
+            }
+        });
+        for _ in 0..5 {
+            let taken = stage.snapshot().snapshot.unwrap();
+            let entry = stage
+                .repository
+                .lookup(&taken, path.to_str().unwrap().as_bytes())
+                .unwrap();
+            let mut bytes = vec![0; entry.size as usize];
+            let reader = stage.repository.open_content(entry.content.unwrap()).unwrap();
+            assert_eq!(reader.read_at(0, &mut bytes).unwrap(), bytes.len());
+            assert!(bytes.starts_with(&noise(1, 3_000_000)));
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_eq!(stage.repository.verify(true, &mut |_, _| {}).unwrap().damages.len(), 0);
 }
