@@ -7,6 +7,9 @@
 //! D ──▶ X (whole)    the newest D is made whole; X's other deltas are rebased onto it
 //! ```
 //!
+//! A base stays, without a name, where rebasing would copy more out of it than it takes; it is
+//! looked at again when one of its dependents goes.
+//!
 //! Literals of a rebased delta are bytes of the content itself, so only those are copied.
 //! `nameless` lists what to look at; a content leaves it in the transaction that settles it.
 
@@ -60,6 +63,9 @@ impl Repository {
         };
         if let Some(below) = content.base {
             let map = self.own_map(base)?;
+            if self.copied_literals(&dependents, &map)? > content.stream {
+                return Ok(());
+            }
             return dependents
                 .iter()
                 .try_for_each(|dependent| self.rebase(*dependent, below, &map));
@@ -69,6 +75,19 @@ impl Repository {
         others
             .iter()
             .try_for_each(|dependent| self.rebase(*dependent, *heir, &map))
+    }
+
+    /// Bytes of literals that rebasing `dependents` over a base with this `map` would copy out of
+    /// the base. Where several want the same ones, that can be more than the base takes.
+    fn copied_literals(&self, dependents: &[ContentId], map: &Map) -> Result<u64> {
+        let literals = |map: &Map| -> u64 {
+            let literal = |extent: &&Extent| matches!(extent.source, Source::Literal { .. });
+            map.extents().iter().filter(literal).map(|extent| extent.len).sum()
+        };
+        dependents.iter().try_fold(0, |sum, dependent| {
+            let own = self.own_map(*dependent)?;
+            Ok(sum + literals(&own.compose(map)?) - literals(&own))
+        })
     }
 
     /// Writes `dependent`, a delta against a content with this `map`, as a delta against `onto`.
