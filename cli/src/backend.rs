@@ -10,7 +10,8 @@ use yore_agent::filter::Filter;
 use yore_agent::restore::{self, RestoreOptions};
 use yore_agent::snapshot::{self, Progress, SnapshotRequest};
 use yore_mount::{MountError, Mounted, Options};
-use yore_store::{Repository, Snapshot, Unlimited};
+use yore_agent::target::Target;
+use yore_store::{History, Snapshot};
 
 use crate::commands::mount::Mount;
 use crate::commands::restore::{Overwrite, Restore};
@@ -39,7 +40,7 @@ pub fn patterns<P: AsRef<OsStr>>(option: &str, patterns: &[P]) -> Result<Filter>
 }
 
 /// Takes a snapshot.
-pub fn snapshot(repository: &Arc<Repository>, args: &SnapshotArgs, meter: &Meter) -> Result<Outcome> {
+pub fn snapshot(target: &Target, args: &SnapshotArgs, meter: &Meter) -> Result<Outcome> {
     let request = SnapshotRequest {
         paths: args.paths.clone(),
         filter: Filter::new("--exclude", &args.exclude, &args.exclude_from)?,
@@ -49,16 +50,15 @@ pub fn snapshot(repository: &Arc<Repository>, args: &SnapshotArgs, meter: &Meter
         host: host(args),
         dry_run: args.dry_run,
         cache_dir: cache_dir(),
-        budget: Box::new(Unlimited),
     };
-    Ok(estimate::beside(repository, request, meter, |request| {
-        snapshot::snapshot(repository, request, meter)
+    Ok(estimate::beside(target, request, meter, |request| {
+        snapshot::snapshot(target, request, meter)
     })?)
 }
 
 /// Takes a snapshot of standard input, as one file of this name.
 pub fn snapshot_stdin(
-    repository: &Arc<Repository>,
+    target: &Target,
     args: &SnapshotArgs,
     name: &[u8],
     meter: &Meter,
@@ -66,13 +66,13 @@ pub fn snapshot_stdin(
     let (tags, host, cache) = (args.tags.clone(), host(args), cache_dir());
     let mut input = std::io::stdin().lock();
     Ok(snapshot::snapshot_stdin(
-        repository, name, tags, host, &cache, &mut input, meter,
+        target, name, tags, host, &cache, &mut input, meter,
     )?)
 }
 
 /// Restores what is at a path of a snapshot.
 pub fn restore(
-    repository: &Arc<Repository>,
+    repository: &dyn History,
     snapshot: &Snapshot,
     path: &[u8],
     dest: &Path,
@@ -96,7 +96,7 @@ pub fn restore(
 }
 
 /// Mounts a repository; this process serves it.
-pub fn mount(repository: Arc<Repository>, args: &Mount) -> Result<Mounted, MountError> {
+pub fn mount(repository: Arc<dyn History>, args: &Mount) -> Result<Mounted, MountError> {
     let Mount {
         allow_other,
         own,

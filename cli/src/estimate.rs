@@ -3,20 +3,19 @@
 //! counts while the work goes on.
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use yore_agent::roots::Roots;
 use yore_agent::snapshot::SnapshotRequest;
 use yore_agent::walk::{Visited, Visitor, WalkOptions, walk};
-use yore_store::Repository;
+use yore_agent::target::Target;
+use yore_store::History;
 
 use crate::progress::Meter;
 
 /// Does `work`, and meanwhile tells `meter` what is to be expected, if anybody sees it.
 pub fn beside<T>(
-    repository: &Arc<Repository>,
+    target: &Target,
     request: SnapshotRequest,
     meter: &Meter,
     work: impl FnOnce(SnapshotRequest) -> T,
@@ -25,7 +24,7 @@ pub fn beside<T>(
     let Some(roots) = Roots::resolve(&request.paths).ok().filter(|_| meter.is_shown()) else {
         return work(request);
     };
-    if let Some((items, bytes)) = last_time(repository, &request.host, &roots) {
+    if let Some((items, bytes)) = last_time(&*target.history(), &request.host, &roots) {
         meter.expect(items, bytes);
         return work(request);
     }
@@ -33,12 +32,7 @@ pub fn beside<T>(
         one_file_system: request.one_file_system,
         exclude_caches: request.exclude_caches,
         filter: request.filter.clone(),
-        skip: repository
-            .path()
-            .metadata()
-            .map(|status| (status.dev(), status.ino()))
-            .into_iter()
-            .collect(),
+        skip: target.skip(),
     };
     let done = AtomicBool::new(false);
     std::thread::scope(|threads| {
@@ -50,7 +44,7 @@ pub fn beside<T>(
 }
 
 /// Items and bytes of the last snapshot of these roots.
-fn last_time(repository: &Repository, host: &str, roots: &Roots) -> Option<(u64, u64)> {
+fn last_time(repository: &dyn History, host: &str, roots: &Roots) -> Option<(u64, u64)> {
     let roots = roots.to_bytes();
     let snapshots = repository.snapshots().ok()?;
     let last = snapshots

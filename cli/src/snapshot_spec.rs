@@ -2,10 +2,9 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use yore_store::{Entry, Repository, Snapshot};
+use yore_store::{Entry, History, Snapshot};
 
 /// A snapshot as the user names it, and a path in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +48,7 @@ impl SnapshotSpec {
     }
 
     /// Finds the snapshot and what is at the path in it.
-    pub fn find(&self, repository: &Arc<Repository>) -> yore_store::Result<(Snapshot, Entry)> {
+    pub fn find(&self, repository: &dyn History) -> yore_store::Result<(Snapshot, Entry)> {
         let snapshot = repository.snapshot(&self.snapshot)?;
         let entry = repository.lookup(&snapshot, &self.path)?;
         Ok((snapshot, entry))

@@ -22,7 +22,7 @@ impl View {
         let mountpoint = stage.folder.path().join("mnt");
         fs::create_dir_all(&mountpoint).unwrap();
         let repository = Arc::new(Repository::open(stage.repository.path()).unwrap());
-        let mounted = mount(repository, &mountpoint, options).expect("a mount; is there /dev/fuse?");
+        let mounted = mount(Arc::new(repository), &mountpoint, options).expect("a mount; is there /dev/fuse?");
         View {
             mountpoint,
             _mounted: mounted,

@@ -29,7 +29,7 @@ pub struct Cat {
 /// Runs it.
 pub fn run(context: &Context, args: &Cat) -> Result<Status> {
     let repository = context.open()?;
-    let (_, entry) = args.what.find(&repository)?;
+    let (_, entry) = args.what.find(&*repository)?;
     let path = printable(&args.what.path);
     match entry.meta.kind {
         Kind::File => {}
@@ -42,7 +42,7 @@ pub fn run(context: &Context, args: &Cat) -> Result<Status> {
     }
     let mut out = Out::new();
     if let Some(content) = entry.content {
-        let reader = repository.open_content(content)?;
+        let reader = repository.open(content)?;
         let mut buffer = vec![0; CHUNK];
         let mut offset = 0;
         while offset < reader.size() {

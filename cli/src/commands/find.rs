@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use yore_store::{Found, Kind};
+use yore_store::{Found, Kind, Wanted};
 
 use super::Context;
 use super::objects::{ENTRY_FIELDS, EntryObject};
@@ -50,9 +50,12 @@ pub fn run(context: &Context, args: &Find) -> Result<Status> {
     // The kind is known only of what was found: a pattern that asks for a folder is asked again.
     let may_fit = |_name: &[u8], path: &[u8]| filter.matches(path, true);
     let fits = |found: &Found| filter.matches(&found.path, found.entry.meta.kind == Kind::Folder);
+    let pattern = std::os::unix::ffi::OsStrExt::as_bytes(args.pattern.as_os_str());
+    let may_fit = &may_fit;
+    let wanted = Wanted { pattern, may_fit };
     let mut result = Ok(());
     let mut each = |print: &mut dyn FnMut(&Found) -> Result<(), Stdout>| {
-        repository.find(&may_fit, &mut |found| {
+        repository.find(&wanted, &mut |found| {
             if result.is_ok() && fits(&found) {
                 result = print(&found);
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
-use yore_store::{Entry, FolderId, Kind, Listing, Repository, Snapshot};
+use yore_store::{Entry, FolderId, History, Kind, Listing, Snapshot};
 
 use super::Context;
 use super::objects::{ENTRY_FIELDS, EntryObject};
@@ -40,7 +40,7 @@ pub struct Ls {
 /// Runs it.
 pub fn run(context: &Context, args: &Ls) -> Result<Status> {
     let repository = context.open()?;
-    let (snapshot, entry) = args.what.find(&repository)?;
+    let (snapshot, entry) = args.what.find(&*repository)?;
     let folders = Folders::new(repository, snapshot, args, &entry);
     match context.global.json {
         true => print_json(args, &entry, folders)?,
@@ -52,7 +52,7 @@ pub fn run(context: &Context, args: &Ls) -> Result<Status> {
 /// The folders that are to be listed, one after another. Not by recursion: a
 /// tree may be deeper than a stack.
 struct Folders {
-    repository: Arc<Repository>,
+    repository: Arc<dyn History>,
     snapshot: Snapshot,
     recursive: bool,
     /// What is still to be listed, the next one last.
@@ -60,7 +60,7 @@ struct Folders {
 }
 
 impl Folders {
-    fn new(repository: Arc<Repository>, snapshot: Snapshot, args: &Ls, entry: &Entry) -> Self {
+    fn new(repository: Arc<dyn History>, snapshot: Snapshot, args: &Ls, entry: &Entry) -> Self {
         let next = entry
             .child
             .map(|folder| (args.what.path.clone(), folder))

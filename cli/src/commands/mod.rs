@@ -25,7 +25,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use yore_store::Repository;
+use yore_agent::target::Target;
+use yore_store::{History, Repository};
 
 use crate::args::{Cli, Command, Global};
 use crate::error::{Status, Usage, warn};
@@ -71,14 +72,19 @@ impl Context {
         self.global.repository.as_deref().ok_or_else(unnamed)
     }
 
-    /// Opens the repository.
-    pub fn open(&self) -> Result<Arc<Repository>> {
-        Ok(Arc::new(Repository::open(self.repository_path()?)?))
+    /// Opens the repository for a push.
+    pub fn target(&self) -> Result<Target> {
+        Ok(Target::Here(Arc::new(Repository::open(self.repository_path()?)?)))
+    }
+
+    /// Opens the repository, wherever it is.
+    pub fn open(&self) -> Result<Arc<dyn History>> {
+        Ok(self.target()?.history())
     }
 
     /// Opens the repository to change it, and sweeps what a command that was
     /// cut off left in it.
-    pub fn open_to_write(&self) -> Result<Arc<Repository>> {
+    pub fn open_to_write(&self) -> Result<Arc<dyn History>> {
         let repository = self.open()?;
         let swept = repository.sweep()?;
         if swept != Default::default() {

@@ -11,7 +11,7 @@ use super::{Context, background};
 use crate::backend;
 use crate::error::{Status, line, warn};
 use crate::output::Out;
-use crate::text::printable;
+use crate::text::{one_line, printable};
 
 /// Show every snapshot as a folder
 ///
@@ -54,23 +54,20 @@ pub fn run(context: &Context, args: &Mount) -> Result<Status> {
     // Also so that a repository that cannot be opened is said by this process.
     let repository = context.open()?;
     if args.foreground {
-        serve(context, args, &mut || said(context, args, &repository))?;
+        serve(context, args, &mut || said(context, args, &*repository))?;
     } else {
-        background::start(repository.path(), args)?;
-        said(context, args, &repository)?;
+        background::start(repository.folder_here().expect("local"), args)?;
+        said(context, args, &*repository)?;
     }
     Ok(Status::DONE)
 }
 
 /// One line to say that it is mounted.
-fn said(context: &Context, args: &Mount, repository: &yore_store::Repository) -> Result<()> {
+fn said(context: &Context, args: &Mount, repository: &dyn yore_store::History) -> Result<()> {
     let mut out = Out::new();
     if !context.global.quiet {
-        let (from, to) = (
-            repository.path().as_os_str().as_bytes(),
-            args.mountpoint.as_os_str().as_bytes(),
-        );
-        out.line(format_args!("{}: mounted on {}", printable(from), printable(to)))?;
+        let to = printable(args.mountpoint.as_os_str().as_bytes());
+        out.line(format_args!("{}: mounted on {to}", one_line(&repository.place())))?;
     }
     Ok(out.finish()?)
 }

@@ -1,12 +1,11 @@
 //! `yore restore`: puts files of a snapshot back on a disk.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use yore_store::{Entry, Repository, Snapshot};
+use yore_store::{Entry, History, Snapshot};
 
 use super::Context;
 use super::objects::Problem;
@@ -88,13 +87,13 @@ struct Restored<'a> {
 /// Runs it.
 pub fn run(context: &Context, args: &Restore) -> Result<Status> {
     let repository = context.open()?;
-    let (snapshot, entry) = args.what.find(&repository)?;
+    let (snapshot, entry) = args.what.find(&*repository)?;
     let meter = Meter::new("restore", context.global.quiet);
     if meter.is_shown() && args.include.is_empty() {
-        let (items, bytes) = below(&repository, &snapshot, &entry)?;
+        let (items, bytes) = below(&*repository, &snapshot, &entry)?;
         meter.expect(items, bytes);
     }
-    let report = backend::restore(&repository, &snapshot, &args.what.path, &args.dest, args, &meter)?;
+    let report = backend::restore(&*repository, &snapshot, &args.what.path, &args.dest, args, &meter)?;
     drop(meter);
     print(context, &report)?;
     for line in explained(&report.errors, true) {
@@ -108,7 +107,7 @@ pub fn run(context: &Context, args: &Restore) -> Result<Status> {
 }
 
 /// How many things are at and below an entry, and their bytes.
-fn below(repository: &Arc<Repository>, snapshot: &Snapshot, entry: &Entry) -> Result<(u64, u64)> {
+fn below(repository: &dyn History, snapshot: &Snapshot, entry: &Entry) -> Result<(u64, u64)> {
     let (mut items, mut bytes) = (1, entry.size);
     let mut folders: Vec<_> = entry.child.into_iter().collect();
     while let Some(folder) = folders.pop() {

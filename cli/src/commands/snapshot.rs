@@ -89,16 +89,11 @@ struct Taken<'a> {
 
 /// Runs it.
 pub fn run(context: &Context, args: &SnapshotArgs) -> Result<Status> {
-    // A dry run changes nothing at all.
-    let repository = if args.dry_run {
-        context.open()?
-    } else {
-        context.open_to_write()?
-    };
+    let target = context.target()?;
     let meter = Meter::new("snapshot", context.global.quiet);
     let outcome = match &args.stdin_name {
-        Some(name) => backend::snapshot_stdin(&repository, args, stdin_name(name)?, &meter)?,
-        None => backend::snapshot(&repository, args, &meter)?,
+        Some(name) => backend::snapshot_stdin(&target, args, stdin_name(name)?, &meter)?,
+        None => backend::snapshot(&target, args, &meter)?,
     };
     drop(meter);
     if !context.global.quiet {

@@ -18,7 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use yore_store::{ContentId, ContentReader, Entry, FolderId, Listing, Repository, Snapshot};
+use yore_store::{ContentId, Entry, FolderId, History, Listing, OpenContent, Snapshot};
 
 use crate::filter::Filter;
 use crate::folder::raise_file_limit;
@@ -123,8 +123,7 @@ pub trait Progress: Sync {
 /// Nobody watches.
 impl Progress for () {}
 
-/// Where a snapshot's entries and contents come from: a repository here, or
-/// one at the other end of a connection.
+/// Where a snapshot's entries and contents come from.
 pub trait Source {
     /// The snapshot's name, for messages.
     fn name(&self) -> &str;
@@ -135,27 +134,15 @@ pub trait Source {
     /// What is in a folder, sorted bytewise by name.
     fn list(&self, folder: FolderId) -> yore_store::Result<Arc<Listing>>;
     /// Opens a content for reading.
-    fn open(&self, content: ContentId) -> yore_store::Result<Box<dyn Content + '_>>;
+    fn open(&self, content: ContentId) -> yore_store::Result<Box<dyn OpenContent>>;
 }
 
-/// An open content.
-pub trait Content {
-    /// Reads verified bytes at `offset`; fewer than the buffer takes only at the end.
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> yore_store::Result<usize>;
-}
-
-impl Content for ContentReader {
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> yore_store::Result<usize> {
-        ContentReader::read_at(self, offset, buffer)
-    }
-}
-
-struct InRepository<'a> {
-    repository: &'a Arc<Repository>,
+struct InHistory<'a> {
+    history: &'a dyn History,
     snapshot: &'a Snapshot,
 }
 
-impl Source for InRepository<'_> {
+impl Source for InHistory<'_> {
     fn name(&self) -> &str {
         &self.snapshot.name
     }
@@ -163,13 +150,13 @@ impl Source for InRepository<'_> {
         &self.snapshot.roots
     }
     fn root(&self) -> yore_store::Result<Entry> {
-        self.repository.root(self.snapshot.id)
+        self.history.root(self.snapshot.id)
     }
     fn list(&self, folder: FolderId) -> yore_store::Result<Arc<Listing>> {
-        self.repository.list(self.snapshot.id, folder)
+        self.history.list(self.snapshot.id, folder)
     }
-    fn open(&self, content: ContentId) -> yore_store::Result<Box<dyn Content + '_>> {
-        Ok(Box::new(self.repository.open_content(content)?))
+    fn open(&self, content: ContentId) -> yore_store::Result<Box<dyn OpenContent>> {
+        self.history.open(content)
     }
 }
 
@@ -181,7 +168,7 @@ impl Source for InRepository<'_> {
 /// [`RestoreError`] if nothing could be begun. What fails for single paths is
 /// in the report, and the caller's exit status should tell.
 pub fn restore(
-    repo: &Arc<Repository>,
+    history: &dyn History,
     snapshot: &Snapshot,
     path: &[u8],
     dest: &Path,
@@ -189,10 +176,7 @@ pub fn restore(
     progress: &dyn Progress,
 ) -> Result<Report, RestoreError> {
     restore_from(
-        &InRepository {
-            repository: repo,
-            snapshot,
-        },
+        &InHistory { history, snapshot },
         path,
         dest,
         options,

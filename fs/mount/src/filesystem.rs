@@ -77,11 +77,11 @@ impl SnapshotFilesystem {
             .ok_or(Errno::EINVAL)?;
         let reader = entry
             .content
-            .map(|content| self.tree.repository.open_content(content))
+            .map(|content| self.tree.repository.open(content))
             .transpose()?;
         let backing = reader
             .as_ref()
-            .and_then(|reader| self.passthrough.open(node, reader, reply));
+            .and_then(|reader| self.passthrough.open(node, &**reader, reply));
         Ok(Arc::new(Handle::new(reader, backing)))
     }
 
@@ -294,19 +294,19 @@ impl Filesystem for SnapshotFilesystem {
     }
 
     /// What `df` shows is the disk that the repository lies on.
-    fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
-        match rustix::fs::statvfs(self.tree.repository.path()) {
+    fn statfs(&self, _req: &Request, ino: INodeNo, reply: ReplyStatfs) {
+        match self.answer("statfs", ino, || Ok(self.tree.repository.space()?)) {
             Ok(disk) => reply.statfs(
-                disk.f_blocks,
-                disk.f_bfree,
-                disk.f_bavail,
-                disk.f_files,
-                disk.f_ffree,
-                disk.f_bsize.max(4096) as u32,
+                disk.blocks,
+                disk.free,
+                disk.available,
+                disk.files,
+                disk.files_free,
+                disk.block.max(4096) as u32,
                 255,
-                disk.f_frsize as u32,
+                disk.block as u32,
             ),
-            Err(errno) => reply.error(Errno::from_i32(errno.raw_os_error())),
+            Err(errno) => reply.error(errno),
         }
     }
 

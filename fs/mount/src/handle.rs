@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fuser::{BackingId, Errno, FileHandle};
-use yore_store::{ContentReader, Result};
+use yore_store::{OpenContent, Result};
 
 use crate::lock;
 
@@ -20,7 +20,7 @@ thread_local! {
 /// One open file.
 pub(crate) struct Handle {
     /// Its bytes; `None` for an empty file.
-    reader: Option<ContentReader>,
+    reader: Option<Box<dyn OpenContent>>,
     /// What the kernel reads past us; alive as long as the file is open.
     pub(crate) backing: Option<Arc<BackingId>>,
 }
@@ -28,7 +28,7 @@ pub(crate) struct Handle {
 impl Handle {
     /// A handle of an empty file (no reader), of one that we read, or of one that
     /// the kernel reads itself.
-    pub(crate) fn new(reader: Option<ContentReader>, backing: Option<Arc<BackingId>>) -> Self {
+    pub(crate) fn new(reader: Option<Box<dyn OpenContent>>, backing: Option<Arc<BackingId>>) -> Self {
         Handle { reader, backing }
     }
 

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fuser::{INodeNo, Notifier};
-use yore_store::{Repository, Result, Snapshot, SnapshotId};
+use yore_store::{History, Result, Snapshot, SnapshotId};
 
 use crate::lock;
 
@@ -93,7 +93,7 @@ impl Snapshots {
 
 /// The list of snapshots, kept in step with the catalog.
 pub(crate) struct Live {
-    repository: Arc<Repository>,
+    repository: Arc<dyn History>,
     state: Mutex<State>,
 }
 
@@ -106,17 +106,17 @@ struct State {
 
 impl Live {
     /// Reads the list for the first time.
-    pub(crate) fn new(repository: Arc<Repository>) -> Result<Self> {
-        let state = Mutex::new(State::read(&repository, repository.data_version()?)?);
+    pub(crate) fn new(repository: Arc<dyn History>) -> Result<Self> {
+        let state = Mutex::new(State::read(&*repository, repository.version()?)?);
         Ok(Live { repository, state })
     }
 
     /// The list as it is in the catalog at this moment.
     pub(crate) fn current(&self) -> Result<Arc<Snapshots>> {
         let mut state = lock(&self.state);
-        let version = self.repository.data_version()?;
+        let version = self.repository.version()?;
         if version != state.version {
-            *state = State::read(&self.repository, version)?;
+            *state = State::read(&*self.repository, version)?;
         }
         Ok(state.snapshots.clone())
     }
@@ -148,7 +148,7 @@ impl Live {
 }
 
 impl State {
-    fn read(repository: &Repository, version: i64) -> Result<Self> {
+    fn read(repository: &dyn History, version: i64) -> Result<Self> {
         Ok(State {
             version,
             snapshots: Arc::new(Snapshots::new(repository.snapshots()?)),

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fuser::{BackingId, INodeNo, ReplyOpen};
-use yore_store::ContentReader;
+use yore_store::OpenContent;
 
 use crate::{complain, lock};
 
@@ -46,7 +46,7 @@ impl Passthrough {
 
     /// To be called at each open of a file that has bytes: the backing file to
     /// answer with, or `None` to serve the reads ourselves.
-    pub(crate) fn open(&self, node: INodeNo, reader: &ContentReader, reply: &ReplyOpen) -> Option<Arc<BackingId>> {
+    pub(crate) fn open(&self, node: INodeNo, reader: &dyn OpenContent, reply: &ReplyOpen) -> Option<Arc<BackingId>> {
         if !self.enabled {
             return None;
         }
@@ -63,7 +63,7 @@ impl Passthrough {
     /// Registers the content's own file with the kernel. Every failure means
     /// only that we read: there is no file of just these bytes, we are not
     /// root, or the file system below is itself stacked too high.
-    fn back(&self, reader: &ContentReader, reply: &ReplyOpen) -> Option<BackingId> {
+    fn back(&self, reader: &dyn OpenContent, reply: &ReplyOpen) -> Option<BackingId> {
         if self.refused.load(Ordering::Relaxed) {
             return None;
         }

@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
-use yore_store::Repository;
+use yore_store::History;
 
 use crate::attr::Look;
 use crate::complain;
@@ -129,7 +129,7 @@ impl Drop for Mounted {
 }
 
 /// Mounts a repository on a folder and serves it from threads of this process.
-pub fn mount(repository: Arc<Repository>, mountpoint: &Path, options: Options) -> Result<Mounted, MountError> {
+pub fn mount(repository: Arc<dyn History>, mountpoint: &Path, options: Options) -> Result<Mounted, MountError> {
     let mountpoint = prepare(mountpoint)?;
     let look = Look {
         uid: rustix::process::geteuid().as_raw(),
@@ -138,7 +138,7 @@ pub fn mount(repository: Arc<Repository>, mountpoint: &Path, options: Options) -
     };
     let live = Arc::new(Live::new(repository.clone())?);
     let told = live.known();
-    let passthrough = options.trust_disk || verifies_itself(repository.path());
+    let passthrough = options.trust_disk || repository.folder_here().is_some_and(verifies_itself);
     let (mounted, until_unmounted) = mpsc::channel();
     let tree = Tree {
         repository,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fuser::{Errno, FileAttr, INodeNo};
-use yore_store::{Entry, Kind, Repository, Snapshot, SnapshotId};
+use yore_store::{Entry, History, Kind, Snapshot, SnapshotId};
 
 use crate::attr::Look;
 use crate::cookie;
@@ -41,7 +41,7 @@ pub(crate) struct Child<'a> {
 /// The snapshots of a repository as a tree of nodes.
 pub(crate) struct Tree {
     /// What is shown.
-    pub(crate) repository: Arc<Repository>,
+    pub(crate) repository: Arc<dyn History>,
     /// The snapshots in the root.
     pub(crate) live: Arc<Live>,
     /// How owners and modes are shown.

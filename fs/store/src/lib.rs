@@ -40,7 +40,7 @@ mod write;
 pub use catalog::{Entry, Snapshot};
 pub use error::{Error, IoContext, Result};
 pub use frame::{Compression, Frame};
-pub use history::{Change, Found, StoredAs, Version};
+pub use history::{Change, Found, History, OpenContent, Space, StoredAs, Version, Wanted};
 pub use ids::*;
 pub use ingest::{BaseValues, Body, Committed, Ingest, LargeOp, PushOptions};
 pub use layout::{GROUP, LARGEST, MEDIUM, SEGMENT, SMALL};

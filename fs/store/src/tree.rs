@@ -28,28 +28,7 @@ impl Repository {
     /// The snapshot that `spec` means: a name, `latest`, `latest~N` (N before the latest),
     /// or the beginning of exactly one name.
     pub fn snapshot(&self, spec: &str) -> Result<Snapshot> {
-        let unknown = || Error::NoSuchSnapshot(spec.to_owned());
-        let mut snapshots = self.snapshots()?;
-        if let Some(back) = spec.strip_prefix("latest") {
-            let back: usize = match back.strip_prefix('~') {
-                Some(number) => number.parse().map_err(|_| unknown())?,
-                None if back.is_empty() => 0,
-                None => return Err(unknown()),
-            };
-            return snapshots.into_iter().rev().nth(back).ok_or_else(unknown);
-        }
-        if let Some(exact) = snapshots.iter().position(|snapshot| snapshot.name == spec) {
-            return Ok(snapshots.swap_remove(exact));
-        }
-        snapshots.retain(|snapshot| !spec.is_empty() && snapshot.name.starts_with(spec));
-        match snapshots.len() {
-            0 => Err(unknown()),
-            1 => Ok(snapshots.remove(0)),
-            _ => Err(Error::AmbiguousSnapshot {
-                prefix: spec.to_owned(),
-                names: snapshots.into_iter().take(5).map(|snapshot| snapshot.name).collect(),
-            }),
-        }
+        crate::history::find_snapshot(self.snapshots()?, spec)
     }
 
     /// The entry of `/` in a snapshot.
@@ -111,22 +90,8 @@ impl Repository {
     ///
     /// # Errors
     /// [`Error::NoSuchPath`] if the snapshot does not have it.
-    pub fn lookup(&self, snapshot: &Snapshot, path: &[u8]) -> Result<Entry> {
-        let mut entry = self.root(snapshot.id)?;
-        for name in path
-            .split(|&byte| byte == b'/')
-            .filter(|name| !name.is_empty() && *name != b".")
-        {
-            let found = match entry.child {
-                Some(folder) => find_name(&*self.list(snapshot.id, folder)?, name).cloned(),
-                None => None,
-            };
-            entry = found.ok_or_else(|| Error::NoSuchPath {
-                path: String::from_utf8_lossy(path).into_owned(),
-                snapshot: snapshot.name.clone(),
-            })?;
-        }
-        Ok(entry)
+    pub fn lookup(self: &Arc<Self>, snapshot: &Snapshot, path: &[u8]) -> Result<Entry> {
+        crate::history::History::lookup(self, snapshot, path)
     }
 
     fn is_in_newer_half(&self, snapshot: SnapshotId) -> Result<bool> {

@@ -16,9 +16,12 @@ struct Memory {
     contents: HashMap<i64, Vec<u8>>,
 }
 
-struct Bytes<'a>(&'a [u8]);
+struct Bytes(Vec<u8>);
 
-impl Content for Bytes<'_> {
+impl OpenContent for Bytes {
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> yore_store::Result<usize> {
         let rest = &self.0[(offset as usize).min(self.0.len())..];
         // Short reads, which a caller has to put up with.
@@ -41,8 +44,8 @@ impl Source for Memory {
     fn list(&self, folder: FolderId) -> yore_store::Result<Arc<Listing>> {
         Ok(Arc::new(self.folders[folder.0 as usize].clone()))
     }
-    fn open(&self, content: ContentId) -> yore_store::Result<Box<dyn Content + '_>> {
-        Ok(Box::new(Bytes(&self.contents[&content.0])))
+    fn open(&self, content: ContentId) -> yore_store::Result<Box<dyn OpenContent>> {
+        Ok(Box::new(Bytes(self.contents[&content.0].clone())))
     }
 }
 

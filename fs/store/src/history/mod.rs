@@ -3,11 +3,14 @@
 //! All of them are answered from lifetimes: an entry says by itself in which snapshots it is,
 //! so that work grows with what changed and not with the number of snapshots.
 
+mod any;
 mod diff;
 mod find;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use any::find_snapshot;
+pub use any::{History, OpenContent, Space, Wanted};
 pub use diff::Change;
 pub use find::Found;
 

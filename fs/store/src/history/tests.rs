@@ -110,7 +110,7 @@ fn find_tells_every_entry_once_with_its_life() {
     let find = |name: &'static [u8]| {
         let mut all = Vec::new();
         let mut found = |found: Found| all.push((String::from_utf8(found.path).unwrap(), found.first, found.last));
-        bench.repository.find(&|given, _| given == name, &mut found).unwrap();
+        Repository::find(&bench.repository, &|given, _| given == name, &mut found).unwrap();
         all
     };
     let name = |index: usize| snapshots[index].name.clone();

@@ -1,0 +1,230 @@
+//! What can be asked of a repository, wherever it is: here, or at the other end of a connection.
+//!
+//! Commands, the mount and restores are written against [`History`] and do not know which of
+//! the two they have.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::IoContext;
+use crate::tree::find_name;
+use crate::{
+    Change, ContentId, ContentReader, Entry, EntryId, Error, FolderId, Forgotten, Found, Listing, Repository, Result,
+    Snapshot, SnapshotId, Stats, Swept, Verified, Version,
+};
+
+/// A content open for reading. Every byte given was verified where it is kept.
+pub trait OpenContent: Send + Sync {
+    /// Its length in bytes.
+    fn size(&self) -> u64;
+
+    /// Reads bytes from `offset`; fewer than asked for only at the end.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize>;
+
+    /// The file on this machine that is byte for byte this content, where there is one.
+    fn raw_file(&self) -> Result<Option<File>> {
+        Ok(None)
+    }
+}
+
+impl OpenContent for ContentReader {
+    fn size(&self) -> u64 {
+        ContentReader::size(self)
+    }
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        ContentReader::read_at(self, offset, buffer)
+    }
+    fn raw_file(&self) -> Result<Option<File>> {
+        ContentReader::raw_file(self)
+    }
+}
+
+/// Room on the disk that a repository lies on, as `statvfs` counts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes in a block.
+    pub block: u64,
+    /// Blocks in all.
+    pub blocks: u64,
+    /// Blocks that are free.
+    pub free: u64,
+    /// Blocks that others than root may use.
+    pub available: u64,
+    /// Files that there can be.
+    pub files: u64,
+    /// Of these, how many more.
+    pub files_free: u64,
+}
+
+/// A name or a path that is looked for.
+pub struct Wanted<'a> {
+    /// The pattern as the user wrote it, in gitignore's syntax: what a server is asked.
+    pub pattern: &'a [u8],
+    /// Whether a name and an absolute path may fit; what is told may still not, as the kind is
+    /// known only of what was found.
+    pub may_fit: &'a dyn Fn(&[u8], &[u8]) -> bool,
+}
+
+/// A repository that is read and looked after.
+pub trait History: Send + Sync {
+    /// Where it is, for messages: a folder or a URL.
+    fn place(&self) -> String;
+    /// The identity of the repository: 32 hexadecimal digits.
+    fn id(&self) -> String;
+    /// The folder of the repository, if it is on this machine.
+    fn folder_here(&self) -> Option<&Path>;
+    /// A number that changes whenever something was committed.
+    fn version(&self) -> Result<i64>;
+    /// All snapshots, oldest first.
+    fn snapshots(&self) -> Result<Vec<Snapshot>>;
+    /// The entry of `/` in a snapshot.
+    fn root(&self, snapshot: SnapshotId) -> Result<Entry>;
+    /// The entry of a folder as it was in a snapshot; `None` if it was not.
+    fn folder(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Option<Entry>>;
+    /// One entry by its number.
+    fn entry(&self, id: EntryId) -> Result<Option<Entry>>;
+    /// The entries of one hard-link group in a snapshot, as many as `st_nlink` says.
+    fn links(&self, snapshot: SnapshotId, link: i64) -> Result<Vec<Entry>>;
+    /// The entries of a folder in a snapshot, sorted by name.
+    fn list(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Arc<Listing>>;
+    /// Opens a content for reading.
+    fn open(&self, content: ContentId) -> Result<Box<dyn OpenContent>>;
+    /// Room on its disk.
+    fn space(&self) -> Result<Space>;
+    /// The versions of an absolute path through all snapshots, oldest first.
+    fn versions(&self, path: &[u8]) -> Result<Vec<Version>>;
+    /// Tells every entry of every snapshot that may fit.
+    fn find(&self, wanted: &Wanted<'_>, found: &mut dyn FnMut(Found)) -> Result<()>;
+    /// Tells what differs from snapshot `a` to snapshot `b`.
+    fn diff(&self, a: &Snapshot, b: &Snapshot, change: &mut dyn FnMut(&[u8], Change)) -> Result<()>;
+    /// Where the bytes are.
+    fn stats(&self) -> Result<Stats>;
+    /// Looks for damage.
+    fn verify(&self, read_data: bool, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified>;
+    /// Forgets snapshots, then collects and repacks.
+    fn forget(&self, snapshots: &[SnapshotId]) -> Result<Forgotten>;
+    /// Sweeps what dead pushes left and no push of their line has claimed.
+    fn sweep(&self) -> Result<Swept>;
+
+    /// The snapshot that `spec` means: a name, `latest`, `latest~N` (N before the latest),
+    /// or the beginning of exactly one name.
+    fn snapshot(&self, spec: &str) -> Result<Snapshot> {
+        find_snapshot(self.snapshots()?, spec)
+    }
+
+    /// Walks an absolute path; `""` and `/` are the root.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPath`] if the snapshot does not have it.
+    fn lookup(&self, snapshot: &Snapshot, path: &[u8]) -> Result<Entry> {
+        let mut entry = self.root(snapshot.id)?;
+        for name in path
+            .split(|&byte| byte == b'/')
+            .filter(|name| !name.is_empty() && *name != b".")
+        {
+            let found = match entry.child {
+                Some(folder) => find_name(&*self.list(snapshot.id, folder)?, name).cloned(),
+                None => None,
+            };
+            entry = found.ok_or_else(|| Error::NoSuchPath {
+                path: String::from_utf8_lossy(path).into_owned(),
+                snapshot: snapshot.name.clone(),
+            })?;
+        }
+        Ok(entry)
+    }
+}
+
+/// The snapshot that `spec` means among these, oldest first; see [`History::snapshot`].
+pub(crate) fn find_snapshot(mut snapshots: Vec<Snapshot>, spec: &str) -> Result<Snapshot> {
+    let unknown = || Error::NoSuchSnapshot(spec.to_owned());
+    if let Some(back) = spec.strip_prefix("latest") {
+        let back: usize = match back.strip_prefix('~') {
+            Some(number) => number.parse().map_err(|_| unknown())?,
+            None if back.is_empty() => 0,
+            None => return Err(unknown()),
+        };
+        return snapshots.into_iter().rev().nth(back).ok_or_else(unknown);
+    }
+    if let Some(exact) = snapshots.iter().position(|snapshot| snapshot.name == spec) {
+        return Ok(snapshots.swap_remove(exact));
+    }
+    snapshots.retain(|snapshot| !spec.is_empty() && snapshot.name.starts_with(spec));
+    match snapshots.len() {
+        0 => Err(unknown()),
+        1 => Ok(snapshots.remove(0)),
+        _ => Err(Error::AmbiguousSnapshot {
+            prefix: spec.to_owned(),
+            names: snapshots.into_iter().take(5).map(|snapshot| snapshot.name).collect(),
+        }),
+    }
+}
+
+impl History for Arc<Repository> {
+    fn place(&self) -> String {
+        self.path().display().to_string()
+    }
+    fn id(&self) -> String {
+        Repository::id(self).to_owned()
+    }
+    fn folder_here(&self) -> Option<&Path> {
+        Some(self.path())
+    }
+    fn version(&self) -> Result<i64> {
+        self.data_version()
+    }
+    fn snapshots(&self) -> Result<Vec<Snapshot>> {
+        Repository::snapshots(self)
+    }
+    fn root(&self, snapshot: SnapshotId) -> Result<Entry> {
+        Repository::root(self, snapshot)
+    }
+    fn folder(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Option<Entry>> {
+        Repository::folder(self, snapshot, folder)
+    }
+    fn entry(&self, id: EntryId) -> Result<Option<Entry>> {
+        Repository::entry(self, id)
+    }
+    fn links(&self, snapshot: SnapshotId, link: i64) -> Result<Vec<Entry>> {
+        Repository::links(self, snapshot, link)
+    }
+    fn list(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Arc<Listing>> {
+        Repository::list(self, snapshot, folder)
+    }
+    fn open(&self, content: ContentId) -> Result<Box<dyn OpenContent>> {
+        Ok(Box::new(self.open_content(content)?))
+    }
+    fn space(&self) -> Result<Space> {
+        let disk = rustix::fs::statvfs(self.path()).at(self.path())?;
+        Ok(Space {
+            block: disk.f_frsize,
+            blocks: disk.f_blocks,
+            free: disk.f_bfree,
+            available: disk.f_bavail,
+            files: disk.f_files,
+            files_free: disk.f_ffree,
+        })
+    }
+    fn versions(&self, path: &[u8]) -> Result<Vec<Version>> {
+        Repository::versions(self, path)
+    }
+    fn find(&self, wanted: &Wanted<'_>, found: &mut dyn FnMut(Found)) -> Result<()> {
+        Repository::find(self, wanted.may_fit, found)
+    }
+    fn diff(&self, a: &Snapshot, b: &Snapshot, change: &mut dyn FnMut(&[u8], Change)) -> Result<()> {
+        Repository::diff(self, a, b, change)
+    }
+    fn stats(&self) -> Result<Stats> {
+        Repository::stats(self)
+    }
+    fn verify(&self, read_data: bool, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified> {
+        Repository::verify(self, read_data, progress)
+    }
+    fn forget(&self, snapshots: &[SnapshotId]) -> Result<Forgotten> {
+        Repository::forget(self, snapshots)
+    }
+    fn sweep(&self) -> Result<Swept> {
+        Repository::sweep(self)
+    }
+}
