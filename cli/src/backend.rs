@@ -9,9 +9,9 @@ use anyhow::Result;
 use yore_agent::filter::Filter;
 use yore_agent::restore::{self, RestoreOptions};
 use yore_agent::snapshot::{self, Progress, SnapshotRequest};
-use yore_mount::{MountError, Mounted, Options};
 use yore_agent::target::Target;
-use yore_store::{History, Snapshot};
+use yore_mount::{MountError, Mounted, Options};
+use yore_store::{History, Snapshot, Unlimited};
 
 use crate::commands::mount::Mount;
 use crate::commands::restore::{Overwrite, Restore};
@@ -50,6 +50,7 @@ pub fn snapshot(target: &Target, args: &SnapshotArgs, meter: &Meter) -> Result<O
         host: host(args),
         dry_run: args.dry_run,
         cache_dir: cache_dir(),
+        budget: Box::new(Unlimited),
     };
     Ok(estimate::beside(target, request, meter, |request| {
         snapshot::snapshot(target, request, meter)
@@ -57,12 +58,7 @@ pub fn snapshot(target: &Target, args: &SnapshotArgs, meter: &Meter) -> Result<O
 }
 
 /// Takes a snapshot of standard input, as one file of this name.
-pub fn snapshot_stdin(
-    target: &Target,
-    args: &SnapshotArgs,
-    name: &[u8],
-    meter: &Meter,
-) -> Result<Outcome> {
+pub fn snapshot_stdin(target: &Target, args: &SnapshotArgs, name: &[u8], meter: &Meter) -> Result<Outcome> {
     let (tags, host, cache) = (args.tags.clone(), host(args), cache_dir());
     let mut input = std::io::stdin().lock();
     Ok(snapshot::snapshot_stdin(

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use yore_agent::roots::Roots;
 use yore_agent::snapshot::SnapshotRequest;
-use yore_agent::walk::{Visited, Visitor, WalkOptions, walk};
 use yore_agent::target::Target;
+use yore_agent::walk::{Visited, Visitor, WalkOptions, walk};
 use yore_store::History;
 
 use crate::progress::Meter;

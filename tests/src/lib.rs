@@ -9,6 +9,7 @@ use std::sync::Arc;
 use yore_agent::filter::Filter;
 use yore_agent::restore::{RestoreOptions, restore};
 use yore_agent::snapshot::{Outcome, SnapshotRequest, snapshot};
+use yore_agent::target::Target;
 use yore_store::{Compression, Repository, Snapshot, Unlimited};
 
 /// A repository in a temporary folder, with a source folder beside it.
@@ -55,9 +56,14 @@ impl Stage {
         }
     }
 
+    /// Where pushes go.
+    pub fn target(&self) -> Target {
+        Target::Here(self.repository.clone())
+    }
+
     /// Snapshots the source.
     pub fn snapshot(&self) -> Outcome {
-        snapshot(&self.repository, self.request(&[&self.source()]), &()).expect("a snapshot")
+        snapshot(&self.target(), self.request(&[&self.source()]), &()).expect("a snapshot")
     }
 
     /// Restores the source as it was in a snapshot; gives where it is now.

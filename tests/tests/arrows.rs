@@ -1,7 +1,7 @@
 //! The crates depend on each other downwards only.
 //!
 //! ```text
-//! cli  ▶  daemon/agent  ▶  daemon/wire  ▶  fs/mount  ▶  fs/store
+//! cli  ▶  daemon/server  ▶  daemon/agent  ▶  daemon/wire  ▶  fs/mount  ▶  fs/store
 //! ```
 
 use std::process::Command;
@@ -9,9 +9,10 @@ use std::process::Command;
 use yore_tests::run;
 
 /// From the top down: each may use those after it.
-const ORDER: [&str; 6] = [
+const ORDER: [&str; 7] = [
     "yore-tests",
     "yore",
+    "yore-server",
     "yore-agent",
     "yore-wire",
     "yore-mount",

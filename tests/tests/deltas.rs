@@ -56,7 +56,12 @@ fn ten_snapshots_of_a_large_file_with_a_few_blocks_changed() {
     let fresh = Arc::new(Repository::open(stage.repository.path()).unwrap());
     let mountpoint = stage.folder.path().join("mnt");
     fs::create_dir(&mountpoint).unwrap();
-    let _mounted = yore_mount::mount(fresh.clone(), &mountpoint, yore_mount::Options::default()).unwrap();
+    let _mounted = yore_mount::mount(
+        std::sync::Arc::new(fresh.clone()),
+        &mountpoint,
+        yore_mount::Options::default(),
+    )
+    .unwrap();
     let oldest = File::open(
         mountpoint
             .join(&snapshots[0].name)
@@ -200,7 +205,7 @@ fn two_sets_of_paths_are_two_lines() {
         fs::create_dir(source.join(name)).unwrap();
         fs::write(source.join(name).join("file"), noise(name.len() as u64, 100_000)).unwrap();
     }
-    let take = |paths: &[&Path]| yore_agent::snapshot::snapshot(&stage.repository, stage.request(paths), &()).unwrap();
+    let take = |paths: &[&Path]| yore_agent::snapshot::snapshot(&stage.target(), stage.request(paths), &()).unwrap();
     take(&[&source.join("one")]);
     take(&[&source.join("two")]);
     let again = take(&[&source.join("one")]);
@@ -216,7 +221,7 @@ fn a_root_that_has_vanished_is_an_error_and_no_deletion() {
     fs::write(stage.source().join("file"), "kept").unwrap();
     stage.snapshot();
     fs::rename(stage.source(), stage.folder.path().join("unmounted")).unwrap();
-    let error = yore_agent::snapshot::snapshot(&stage.repository, stage.request(&[&stage.source()]), &()).unwrap_err();
+    let error = yore_agent::snapshot::snapshot(&stage.target(), stage.request(&[&stage.source()]), &()).unwrap_err();
     assert!(error.to_string().contains("source"), "{error}");
     assert_eq!(stage.repository.snapshots().unwrap().len(), 1);
 }

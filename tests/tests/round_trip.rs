@@ -56,7 +56,7 @@ fn a_budget_that_is_used_up_ends_the_push_and_nothing_else() {
     let limit = 10_000_000;
     let mut request = stage.request(&[&stage.source()]);
     request.budget = Box::new(Limit { limit, used: 0 });
-    let error = snapshot(&stage.repository, request, &()).unwrap_err();
+    let error = snapshot(&stage.target(), request, &()).unwrap_err();
     assert!(
         matches!(error, AgentError::Store(Error::OverBudget { limit: 10_000_000, .. })),
         "{error}"

@@ -1,17 +1,41 @@
-//! Where a push goes. Here: a repository in this process's reach.
+//! Where a push goes: what it sends, and what it asks on the way.
 
 use std::sync::Arc;
 
 use yore_store::delta::{Signature, SignatureBuilder};
-use yore_store::{BaseValues, Budget, Committed, Entry, Hash, Ingest, PushOptions, Repository, Result, Snapshot};
-use yore_wire::Message;
+use yore_store::{
+    BaseValues, Budget, Committed, Compression, Entry, Hash, Ingest, PushOptions, Repository, Result, Snapshot,
+};
+use yore_wire::{Message, deliver};
 
 use crate::pipeline::{Pipeline, Queued};
+use crate::target::Target;
+
+/// The receiving end of a push.
+pub(crate) trait Receiver: Send {
+    /// Takes the next message.
+    fn deliver(&mut self, message: Message) -> Result<()>;
+    /// Makes the push a snapshot.
+    fn commit(self: Box<Self>, unread: u64) -> Result<Committed>;
+    /// Ends the push without a snapshot; what was sent waits for the next one.
+    fn abort(self: Box<Self>);
+}
+
+/// What a push asks, beside the messages that it sends.
+pub(crate) trait Questions {
+    /// The chaining values of a content's groups.
+    fn base_values(&self, hash: &Hash) -> Result<Option<BaseValues>>;
+    /// The signature of ranges (offset, length) of a content, in whole blocks.
+    fn signature(&self, hash: &Hash, ranges: &[(u64, u64)], block_len: u32) -> Result<Signature>;
+    /// Tells everything that the newest snapshot of the line has, folders before what is in them.
+    fn listing(&self, base: &Snapshot, tell: &mut dyn FnMut(Listed<'_>) -> Result<()>) -> Result<()>;
+}
 
 /// A push into a repository, under way.
 pub(crate) struct Destination {
-    repository: Arc<Repository>,
     pipeline: Pipeline,
+    questions: Box<dyn Questions>,
+    compression: Compression,
     /// The newest snapshot of the line: what the push is told against.
     pub base: Option<Snapshot>,
     /// A name for the line that is good as a file name.
@@ -20,20 +44,26 @@ pub(crate) struct Destination {
 
 impl Destination {
     /// Begins a push.
-    pub fn begin(repository: &Arc<Repository>, options: PushOptions, budget: Box<dyn Budget>) -> Result<Self> {
+    pub fn begin(target: &Target, options: PushOptions, budget: Box<dyn Budget>) -> Result<Self> {
+        match target {
+            Target::Here(repository) => Self::begin_here(repository, options, budget),
+        }
+    }
+
+    fn begin_here(repository: &Arc<Repository>, options: PushOptions, budget: Box<dyn Budget>) -> Result<Self> {
         let ingest = Ingest::begin(repository, options, budget)?;
-        let (base, line) = (ingest.base().cloned(), format!("{}-{}", repository.id(), ingest.line()));
         Ok(Destination {
-            repository: repository.clone(),
-            pipeline: Pipeline::start(ingest),
-            base,
-            line,
+            base: ingest.base().cloned(),
+            line: format!("{}-{}", repository.id(), ingest.line()),
+            compression: repository.compression(),
+            questions: Box::new(Here(repository.clone())),
+            pipeline: Pipeline::start(Box::new(ingest)),
         })
     }
 
     /// How new data is to be compressed.
-    pub fn compression(&self) -> yore_store::Compression {
-        self.repository.compression()
+    pub fn compression(&self) -> Compression {
+        self.compression
     }
 
     /// Has a message made by a worker, to be sent later.
@@ -58,59 +88,20 @@ impl Destination {
 
     /// The chaining values of a content's groups.
     pub fn base_values(&self, hash: &Hash) -> Result<Option<BaseValues>> {
-        self.repository.base_values(hash)
+        self.questions.base_values(hash)
     }
 
     /// The signature of ranges (offset, length) of a content, in whole blocks.
     pub fn signature(&self, hash: &Hash, ranges: &[(u64, u64)], block_len: u32) -> Result<Signature> {
-        let reader = self.repository.open_hash(hash)?;
-        let mut builder = SignatureBuilder::new(block_len);
-        let step = u64::from(block_len);
-        let mut buffer = vec![0; ((1 << 20) / block_len as usize).max(1) * block_len as usize];
-        for &(start, length) in ranges {
-            let end = start + length / step * step;
-            let mut at = start;
-            while at < end {
-                let take = (buffer.len() as u64).min(end - at) as usize;
-                yore_store::delta::ReadAt::read_exact_at(&reader, at, &mut buffer[..take])?;
-                for (index, block) in buffer[..take].chunks(block_len as usize).enumerate() {
-                    builder.block(at + index as u64 * step, block);
-                }
-                at += take as u64;
-            }
-        }
-        Ok(builder.finish())
+        self.questions.signature(hash, ranges, block_len)
     }
 
     /// Tells everything that the newest snapshot of the line has, folders before what is in them.
     pub fn listing(&self, tell: &mut dyn FnMut(Listed<'_>) -> Result<()>) -> Result<()> {
-        let Some(base) = &self.base else { return Ok(()) };
-        let root = self.repository.root(base.id)?;
-        self.list_folder(base, &root, tell)
-    }
-
-    fn list_folder(
-        &self,
-        base: &Snapshot,
-        folder: &Entry,
-        tell: &mut dyn FnMut(Listed<'_>) -> Result<()>,
-    ) -> Result<()> {
-        tell(Listed::Enter(folder))?;
-        if let Some(child) = folder.child {
-            for entry in self.repository.list(base.id, child)?.iter() {
-                match entry.child {
-                    Some(_) => self.list_folder(base, entry, tell)?,
-                    None => {
-                        let hash = entry
-                            .content
-                            .map(|content| self.repository.content_hash(content))
-                            .transpose()?;
-                        tell(Listed::Item(entry, hash))?;
-                    }
-                }
-            }
+        match &self.base {
+            Some(base) => self.questions.listing(base, tell),
+            None => Ok(()),
         }
-        tell(Listed::Leave)
     }
 }
 
@@ -122,4 +113,60 @@ pub(crate) enum Listed<'a> {
     Leave,
     /// Anything else, with the name of its content.
     Item(&'a Entry, Option<Hash>),
+}
+
+impl Receiver for Ingest {
+    fn deliver(&mut self, message: Message) -> Result<()> {
+        deliver(self, message)
+    }
+    fn commit(self: Box<Self>, unread: u64) -> Result<Committed> {
+        Ingest::commit(*self, unread)
+    }
+    fn abort(self: Box<Self>) {}
+}
+
+/// A repository in this process's reach.
+struct Here(Arc<Repository>);
+
+impl Questions for Here {
+    fn base_values(&self, hash: &Hash) -> Result<Option<BaseValues>> {
+        self.0.base_values(hash)
+    }
+
+    fn signature(&self, hash: &Hash, ranges: &[(u64, u64)], block_len: u32) -> Result<Signature> {
+        let mut builder = SignatureBuilder::new(block_len);
+        self.0.block_sums(hash, ranges, block_len, &mut |at, sum| {
+            builder.sum(at, sum);
+            Ok(())
+        })?;
+        Ok(builder.finish())
+    }
+
+    fn listing(&self, base: &Snapshot, tell: &mut dyn FnMut(Listed<'_>) -> Result<()>) -> Result<()> {
+        let root = self.0.root(base.id)?;
+        self.list_folder(base, &root, tell)
+    }
+}
+
+impl Here {
+    fn list_folder(
+        &self,
+        base: &Snapshot,
+        folder: &Entry,
+        tell: &mut dyn FnMut(Listed<'_>) -> Result<()>,
+    ) -> Result<()> {
+        tell(Listed::Enter(folder))?;
+        if let Some(child) = folder.child {
+            for entry in self.0.list(base.id, child)?.iter() {
+                match entry.child {
+                    Some(_) => self.list_folder(base, entry, tell)?,
+                    None => {
+                        let hash = entry.content.map(|content| self.0.content_hash(content)).transpose()?;
+                        tell(Listed::Item(entry, hash))?;
+                    }
+                }
+            }
+        }
+        tell(Listed::Leave)
+    }
 }

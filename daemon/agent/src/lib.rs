@@ -29,6 +29,7 @@ pub mod metadata;
 pub mod restore;
 pub mod roots;
 pub mod snapshot;
+pub mod target;
 pub mod walk;
 
 pub use folder::{open_file, raise_file_limit};

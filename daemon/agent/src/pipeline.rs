@@ -11,8 +11,10 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 
-use yore_store::{Committed, Error, Ingest, Result};
-use yore_wire::{Message, deliver};
+use yore_store::{Committed, Error, Result};
+use yore_wire::Message;
+
+use crate::destination::Receiver as Destination;
 
 /// Messages under way at most.
 const QUEUE: usize = 1024;
@@ -37,18 +39,18 @@ impl From<Message> for Queued {
     }
 }
 
-/// The sending end of a local push.
+/// The sending end of a push.
 pub(crate) struct Pipeline {
     queue: Option<SyncSender<Item>>,
     jobs: Option<Sender<Job>>,
     workers: Vec<JoinHandle<()>>,
-    receiver: Option<JoinHandle<Result<Ingest>>>,
+    receiver: Option<JoinHandle<Result<Box<dyn Destination>>>>,
     in_flight: Arc<(Mutex<usize>, Condvar)>,
 }
 
 impl Pipeline {
-    /// Starts workers, and a receiver that feeds `ingest`.
-    pub fn start(ingest: Ingest) -> Self {
+    /// Starts workers, and a thread that feeds `destination`.
+    pub fn start(destination: Box<dyn Destination>) -> Self {
         let (queue, items) = sync_channel(QUEUE);
         let (jobs, waiting) = channel::<Job>();
         let waiting = Arc::new(Mutex::new(waiting));
@@ -64,7 +66,7 @@ impl Pipeline {
         let in_flight: Arc<(Mutex<usize>, Condvar)> = Arc::default();
         let receiver = thread::spawn({
             let in_flight = in_flight.clone();
-            move || receive(ingest, &items, &in_flight)
+            move || receive(destination, &items, &in_flight)
         });
         Pipeline {
             queue: Some(queue),
@@ -116,7 +118,9 @@ impl Pipeline {
 
     /// Gives up: what was sent is swept.
     pub fn abort(mut self) {
-        let _ = self.end();
+        if let Ok(destination) = self.end() {
+            destination.abort();
+        }
     }
 
     fn has_ended(&self) -> bool {
@@ -130,7 +134,7 @@ impl Pipeline {
         }
     }
 
-    fn end(&mut self) -> Result<Ingest> {
+    fn end(&mut self) -> Result<Box<dyn Destination>> {
         self.queue = None;
         self.jobs = None;
         let gone = || Error::Refused("the push has failed before".into());
@@ -155,7 +159,11 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
     }
 }
 
-fn receive(mut ingest: Ingest, items: &Receiver<Item>, in_flight: &(Mutex<usize>, Condvar)) -> Result<Ingest> {
+fn receive(
+    mut destination: Box<dyn Destination>,
+    items: &Receiver<Item>,
+    in_flight: &(Mutex<usize>, Condvar),
+) -> Result<Box<dyn Destination>> {
     for item in items {
         let (message, bytes) = match item {
             Item::Ready(message) => (message, 0),
@@ -164,10 +172,10 @@ fn receive(mut ingest: Ingest, items: &Receiver<Item>, in_flight: &(Mutex<usize>
                 bytes,
             ),
         };
-        let result = deliver(&mut ingest, message);
+        let result = destination.deliver(message);
         *in_flight.0.lock().expect("no panic while held") -= bytes;
         in_flight.1.notify_all();
         result?;
     }
-    Ok(ingest)
+    Ok(destination)
 }

@@ -175,13 +175,7 @@ pub fn restore(
     options: &RestoreOptions,
     progress: &dyn Progress,
 ) -> Result<Report, RestoreError> {
-    restore_from(
-        &InHistory { history, snapshot },
-        path,
-        dest,
-        options,
-        progress,
-    )
+    restore_from(&InHistory { history, snapshot }, path, dest, options, progress)
 }
 
 /// [`restore`] from any source.

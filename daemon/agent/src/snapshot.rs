@@ -2,12 +2,9 @@
 
 use std::io::{self, Read};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use yore_store::delta::{Op, Scanner, block_len_for};
-use yore_store::{
-    Body, Budget, GROUP, Hash, Kind, MEDIUM, Meta, PushOptions, Repository, Snapshot, Unlimited, group_value,
-};
+use yore_store::{Body, Budget, GROUP, Hash, Kind, MEDIUM, Meta, PushOptions, Snapshot, Unlimited, group_value};
 use yore_wire::Message;
 
 use crate::destination::{Destination, Listed};
@@ -17,6 +14,7 @@ use crate::push::Push;
 use crate::roots::{RootError, Roots};
 use crate::sender::{GroupHasher, LargeSender};
 use crate::state::{ABOVE, Seen, State};
+use crate::target::Target;
 use crate::walk::{WalkError, WalkOptions, walk};
 
 pub use crate::restore::Progress;
@@ -101,27 +99,19 @@ pub enum AgentError {
 /// # Errors
 /// [`AgentError`]; then nothing was committed. Paths that cannot be read are no error:
 /// they are in [`Outcome::unreadable`].
-pub fn snapshot(
-    repository: &Arc<Repository>,
-    request: SnapshotRequest,
-    progress: &dyn Progress,
-) -> Result<Outcome, AgentError> {
+pub fn snapshot(target: &Target, request: SnapshotRequest, progress: &dyn Progress) -> Result<Outcome, AgentError> {
     let roots = Roots::resolve(&request.paths)?;
     let options = PushOptions {
         host: request.host,
         roots: roots.to_bytes(),
         tags: request.tags,
     };
-    let mut push = begin(repository, options, request.budget, &request.cache_dir, progress)?;
-    let status = std::fs::metadata(repository.path())?;
+    let mut push = begin(target, options, request.budget, &request.cache_dir, progress)?;
     let walk_options = WalkOptions {
         one_file_system: request.one_file_system,
         exclude_caches: request.exclude_caches,
         filter: request.filter,
-        skip: vec![(
-            std::os::unix::fs::MetadataExt::dev(&status),
-            std::os::unix::fs::MetadataExt::ino(&status),
-        )],
+        skip: target.skip(),
     };
     let walked = walk(&roots, &walk_options, &mut push).map_err(|error| match error {
         WalkError::Visitor(error) => error,
@@ -139,7 +129,7 @@ pub fn snapshot(
 
 /// Makes a snapshot with one file, `/NAME`, from a stream of unknown length.
 pub fn snapshot_stdin(
-    repository: &Arc<Repository>,
+    target: &Target,
     name: &[u8],
     tags: Vec<String>,
     host: String,
@@ -153,7 +143,7 @@ pub fn snapshot_stdin(
         roots: vec![root],
         tags,
     };
-    let mut push = begin(repository, options, Box::new(Unlimited), cache_dir, progress)?;
+    let mut push = begin(target, options, Box::new(Unlimited), cache_dir, progress)?;
     match send_stream(&mut push, name, input) {
         Ok(()) => finish(push, false),
         Err(error) => {
@@ -165,7 +155,7 @@ pub fn snapshot_stdin(
 
 /// Begins a push, with a state that mirrors what it is told against.
 fn begin<'a>(
-    repository: &Arc<Repository>,
+    target: &Target,
     options: PushOptions,
     budget: Box<dyn Budget>,
     cache_dir: &std::path::Path,
@@ -175,7 +165,7 @@ fn begin<'a>(
         path: cache_dir.to_owned(),
         source,
     })?;
-    let destination = Destination::begin(repository, options, budget)?;
+    let destination = Destination::begin(target, options, budget)?;
     let mut state = State::open(cache_dir, &destination.line)?;
     if state.mirrors()? != destination.base.as_ref().map(|base| base.name.clone()) {
         fill(&mut state, &destination)?;

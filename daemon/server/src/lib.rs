@@ -1,1 +1,1 @@
-//! yored.
+//! The server's library; see `ARCHITECTURE.md`.

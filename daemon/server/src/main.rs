@@ -1,1 +1,3 @@
+//! `yored`: receives pushes over SSH into per-user repositories.
+
 fn main() {}

@@ -41,5 +41,5 @@ pub use format::{MAX_LITERAL, StreamWriter, parse};
 pub use invert::{Match, Piece, invert, write};
 pub use map::{Extent, Map, Source};
 pub use scanner::{MAX_LITERAL_OP, Op, Scanner};
-pub use signature::{Signature, SignatureBuilder, block_len_for};
+pub use signature::{BlockSum, LARGEST_BLOCK, SMALLEST_BLOCK, Signature, SignatureBuilder, block_len_for};
 pub use small::{apply, delta};

@@ -16,8 +16,10 @@ use std::ops::Range;
 
 use super::rolling;
 
-const SMALLEST_BLOCK: u64 = 2 << 10;
-const LARGEST_BLOCK: u64 = 16 << 20;
+/// The shortest block that is used, in bytes.
+pub const SMALLEST_BLOCK: u64 = 2 << 10;
+/// The longest.
+pub const LARGEST_BLOCK: u64 = 16 << 20;
 /// Blocks up to which a block length is chosen.
 const MANY_BLOCKS: u64 = 128 << 10;
 
@@ -29,7 +31,8 @@ const MAX_FILTER_BITS: usize = 8 << 20;
 /// Strong hashes are BLAKE3, cut to this many bytes.
 const STRONG_LEN: usize = 16;
 
-type Strong = [u8; STRONG_LEN];
+/// A hash that decides.
+pub type Strong = [u8; STRONG_LEN];
 
 /// The block length, in bytes, that fits a base of which `bytes_unmatched` bytes are to be looked
 /// for: a power of two, 2 KiB up to 64 MiB, then growing with the square root up to 1 GiB, then so
@@ -38,6 +41,25 @@ pub fn block_len_for(bytes_unmatched: u64) -> u32 {
     let square_root = (bytes_unmatched / 16).isqrt();
     let wanted = square_root.max(bytes_unmatched.div_ceil(MANY_BLOCKS));
     wanted.clamp(SMALLEST_BLOCK, LARGEST_BLOCK).next_power_of_two() as u32
+}
+
+/// What is kept, or sent, of one block of a base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockSum {
+    /// The rolling hash, which finds candidates.
+    pub weak: u64,
+    /// The hash that decides.
+    pub strong: Strong,
+}
+
+impl BlockSum {
+    /// The sums of a whole block.
+    pub fn of(block: &[u8]) -> Self {
+        BlockSum {
+            weak: rolling::hash(block),
+            strong: strong(block),
+        }
+    }
 }
 
 /// Collects the blocks of a base for a [`Signature`].
@@ -60,8 +82,13 @@ impl SignatureBuilder {
     /// Blocks of another length, such as the last one of a content, are left out.
     pub fn block(&mut self, base_offset: u64, bytes: &[u8]) {
         if bytes.len() == self.block_len as usize {
-            self.blocks.push((rolling::hash(bytes), strong(bytes), base_offset));
+            self.sum(base_offset, BlockSum::of(bytes));
         }
+    }
+
+    /// Adds a whole block by its sums.
+    pub fn sum(&mut self, base_offset: u64, sum: BlockSum) {
+        self.blocks.push((sum.weak, sum.strong, base_offset));
     }
 
     /// Sorts the tables.

@@ -1,9 +1,12 @@
 //! What the sender of a large content asks of the one that it tells it against.
 
+use std::sync::Arc;
+
 use crate::catalog::{Content, parts};
+use crate::delta::{BlockSum, LARGEST_BLOCK, ReadAt, SMALLEST_BLOCK};
 use crate::layout::{GROUP, SEGMENT_GROUPS};
 use crate::tree_hash::Value;
-use crate::{Hash, Repository, Result};
+use crate::{Error, Hash, Repository, Result};
 
 /// What an agent needs to know of a content to tell a changed one against it.
 #[derive(Clone, Debug)]
@@ -58,5 +61,40 @@ impl Repository {
             groups,
             zero_segments,
         }))
+    }
+
+    /// Tells the sums of the whole blocks in ranges (offset, length) of a content, with where
+    /// each block begins.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the content is not here, or a range is not in it.
+    pub fn block_sums(
+        self: &Arc<Self>,
+        hash: &Hash,
+        ranges: &[(u64, u64)],
+        block_len: u32,
+        tell: &mut dyn FnMut(u64, BlockSum) -> Result<()>,
+    ) -> Result<()> {
+        let reader = self.open_hash(hash)?;
+        let step = u64::from(block_len);
+        if !(SMALLEST_BLOCK..=LARGEST_BLOCK).contains(&step) {
+            return Err(Error::Refused(format!("blocks of {block_len} bytes")));
+        }
+        let mut buffer = vec![0; ((1 << 20) / step).max(1) as usize * step as usize];
+        for &(start, length) in ranges {
+            let end = start.checked_add(length / step * step);
+            let end = end.filter(|end| *end <= reader.size());
+            let end = end.ok_or_else(|| Error::Refused("a signature of what a content does not have".into()))?;
+            let mut at = start;
+            while at < end {
+                let take = (buffer.len() as u64).min(end - at) as usize;
+                reader.read_exact_at(at, &mut buffer[..take])?;
+                for (index, block) in buffer[..take].chunks(block_len as usize).enumerate() {
+                    tell(at + index as u64 * step, BlockSum::of(block))?;
+                }
+                at += take as u64;
+            }
+        }
+        Ok(())
     }
 }
