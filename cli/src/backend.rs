@@ -11,7 +11,7 @@ use yore_agent::restore::{self, RestoreOptions};
 use yore_agent::snapshot::{self, Progress, SnapshotRequest};
 use yore_agent::target::Target;
 use yore_mount::{MountError, Mounted, Options};
-use yore_store::{History, Snapshot, Unlimited};
+use yore_store::{History, Snapshot};
 
 use crate::commands::mount::Mount;
 use crate::commands::restore::{Overwrite, Restore};
@@ -50,7 +50,7 @@ pub fn snapshot(target: &Target, args: &SnapshotArgs, meter: &Meter) -> Result<O
         host: host(args),
         dry_run: args.dry_run,
         cache_dir: cache_dir(),
-        budget: Box::new(Unlimited),
+        limit: None,
     };
     Ok(estimate::beside(target, request, meter, |request| {
         snapshot::snapshot(target, request, meter)

@@ -10,7 +10,7 @@ use yore_agent::filter::Filter;
 use yore_agent::restore::{RestoreOptions, restore};
 use yore_agent::snapshot::{Outcome, SnapshotRequest, snapshot};
 use yore_agent::target::Target;
-use yore_store::{Compression, Repository, Snapshot, Unlimited};
+use yore_store::{Compression, Repository, Snapshot};
 
 /// A repository in a temporary folder, with a source folder beside it.
 pub struct Stage {
@@ -52,7 +52,7 @@ impl Stage {
             host: "host".into(),
             dry_run: false,
             cache_dir: self.folder.path().join("cache"),
-            budget: Box::new(Unlimited),
+            limit: None,
         }
     }
 

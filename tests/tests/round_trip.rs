@@ -3,7 +3,7 @@
 use std::fs;
 
 use yore_agent::snapshot::{AgentError, snapshot};
-use yore_store::{Error, Limit};
+use yore_store::Error;
 use yore_tests::{Stage, differences, disk_usage, noise};
 
 #[test]
@@ -55,7 +55,7 @@ fn a_budget_that_is_used_up_ends_the_push_and_nothing_else() {
     fs::write(stage.source().join("second"), noise(2, 20_000_000)).unwrap();
     let limit = 10_000_000;
     let mut request = stage.request(&[&stage.source()]);
-    request.budget = Box::new(Limit { limit, used: 0 });
+    request.limit = Some(limit);
     let error = snapshot(&stage.target(), request, &()).unwrap_err();
     assert!(
         matches!(error, AgentError::Store(Error::OverBudget { limit: 10_000_000, .. })),

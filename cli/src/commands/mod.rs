@@ -86,6 +86,12 @@ impl Context {
     /// cut off left in it.
     pub fn open_to_write(&self) -> Result<Arc<dyn History>> {
         let repository = self.open()?;
+        self.sweep(&*repository)?;
+        Ok(repository)
+    }
+
+    /// Sweeps what commands that were cut off left, and says so.
+    pub fn sweep(&self, repository: &dyn History) -> Result<()> {
         let swept = repository.sweep()?;
         if swept != Default::default() {
             let pushes = if swept.pushes == 1 { "push" } else { "pushes" };
@@ -95,7 +101,7 @@ impl Context {
                 swept.pushes
             ));
         }
-        Ok(repository)
+        Ok(())
     }
 
     /// One line to stderr that is good to know, unless it is to be quiet.

@@ -90,6 +90,10 @@ struct Taken<'a> {
 /// Runs it.
 pub fn run(context: &Context, args: &SnapshotArgs) -> Result<Status> {
     let target = context.target()?;
+    // A dry run changes nothing at all.
+    if !args.dry_run {
+        context.sweep(&*target.history())?;
+    }
     let meter = Meter::new("snapshot", context.global.quiet);
     let outcome = match &args.stdin_name {
         Some(name) => backend::snapshot_stdin(&target, args, stdin_name(name)?, &meter)?,

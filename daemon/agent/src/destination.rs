@@ -1,14 +1,17 @@
 //! Where a push goes: what it sends, and what it asks on the way.
 
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, LazyLock};
 
 use yore_store::delta::{Signature, SignatureBuilder};
 use yore_store::{
-    BaseValues, Budget, Committed, Compression, Entry, Hash, Ingest, PushOptions, Repository, Result, Snapshot,
+    BaseValues, Budget, Committed, Compression, Entry, Error, Hash, Ingest, Limit, PushOptions, Repository, Result,
+    Snapshot, Unlimited, Value,
 };
 use yore_wire::{Message, deliver};
 
 use crate::pipeline::{Pipeline, Queued};
+use crate::push::short;
 use crate::target::Target;
 
 /// The receiving end of a push.
@@ -19,6 +22,8 @@ pub(crate) trait Receiver: Send {
     fn commit(self: Box<Self>, unread: u64) -> Result<Committed>;
     /// Ends the push without a snapshot; what was sent waits for the next one.
     fn abort(self: Box<Self>);
+    /// The same after an error; gives the one to tell.
+    fn fail(self: Box<Self>, error: Error) -> Error;
 }
 
 /// What a push asks, beside the messages that it sends.
@@ -40,19 +45,63 @@ pub(crate) struct Destination {
     pub base: Option<Snapshot>,
     /// A name for the line that is good as a file name.
     pub line: String,
+    /// Contents that an earlier push sent before it died, by the first half of their names.
+    pub kept: HashSet<[u8; 16]>,
+    /// Groups of large contents in whose midst it died.
+    kept_groups: KeptGroups,
+    /// Whether there was such a push.
+    goes_on: bool,
 }
+
+/// Chaining values of groups, by what this agent calls their content, and by their number.
+pub(crate) type KeptGroups = HashMap<[u8; 16], HashMap<u64, Value>>;
 
 impl Destination {
     /// Begins a push.
-    pub fn begin(target: &Target, options: PushOptions, budget: Box<dyn Budget>) -> Result<Self> {
+    pub fn begin(target: &Target, options: PushOptions, limit: Option<u64>) -> Result<Self> {
         match target {
-            Target::Here(repository) => Self::begin_here(repository, options, budget),
+            Target::Here(repository) => Self::begin_here(repository, options, limit),
         }
     }
 
-    fn begin_here(repository: &Arc<Repository>, options: PushOptions, budget: Box<dyn Budget>) -> Result<Self> {
+    /// Begins what looks like a push and changes nothing.
+    pub fn begin_dry(target: &Target, options: &PushOptions) -> Result<Self> {
+        match target {
+            Target::Here(repository) => {
+                let (line, base) = repository.newest_of(options)?;
+                Ok(Destination {
+                    base,
+                    line: format!("{}-{line}", repository.id()),
+                    compression: Compression::Off,
+                    questions: Box::new(Here(repository.clone())),
+                    pipeline: Pipeline::start(Box::new(Nowhere)),
+                    kept: HashSet::new(),
+                    kept_groups: KeptGroups::new(),
+                    goes_on: false,
+                })
+            }
+        }
+    }
+
+    fn begin_here(repository: &Arc<Repository>, options: PushOptions, limit: Option<u64>) -> Result<Self> {
+        let budget: Box<dyn Budget> = match limit {
+            Some(limit) => Box::new(Limit { limit, used: 0 }),
+            None => Box::new(Unlimited),
+        };
         let ingest = Ingest::begin(repository, options, budget)?;
+        let (mut kept, mut kept_groups) = (HashSet::new(), KeptGroups::new());
+        ingest.kept(&mut |hash| {
+            kept.insert(short(&hash));
+            Ok(())
+        })?;
+        ingest.kept_groups(&mut |key, first, values| {
+            kept_groups.entry(key).or_default().extend((first..).zip(values));
+            Ok(())
+        })?;
         Ok(Destination {
+            goes_on: !kept.is_empty() || !kept_groups.is_empty(),
+            kept,
+            kept_groups,
             base: ingest.base().cloned(),
             line: format!("{}-{}", repository.id(), ingest.line()),
             compression: repository.compression(),
@@ -64,6 +113,17 @@ impl Destination {
     /// How new data is to be compressed.
     pub fn compression(&self) -> Compression {
         self.compression
+    }
+
+    /// Whether an earlier push had sent something before it died.
+    pub fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
+    /// What it had sent of a large content, by the number of the group.
+    pub fn kept_groups(&self, key: &[u8; 16]) -> &HashMap<u64, Value> {
+        static NONE: LazyLock<HashMap<u64, Value>> = LazyLock::new(HashMap::new);
+        self.kept_groups.get(key).unwrap_or(&NONE)
     }
 
     /// Has a message made by a worker, to be sent later.
@@ -123,6 +183,25 @@ impl Receiver for Ingest {
         Ingest::commit(*self, unread)
     }
     fn abort(self: Box<Self>) {}
+    fn fail(self: Box<Self>, error: Error) -> Error {
+        Ingest::fail(*self, error)
+    }
+}
+
+/// A receiver that takes everything and keeps nothing: for finding out what would be sent.
+pub(crate) struct Nowhere;
+
+impl Receiver for Nowhere {
+    fn deliver(&mut self, _message: Message) -> Result<()> {
+        Ok(())
+    }
+    fn commit(self: Box<Self>, _unread: u64) -> Result<Committed> {
+        Err(Error::Refused("nothing was kept that could be committed".into()))
+    }
+    fn abort(self: Box<Self>) {}
+    fn fail(self: Box<Self>, error: Error) -> Error {
+        error
+    }
 }
 
 /// A repository in this process's reach.

@@ -34,7 +34,7 @@ impl Push<'_> {
             let body = match stat.size {
                 0 => None,
                 size if size <= MEDIUM => self.read_medium(&mut file, size)?,
-                _ => Some(self.read_large(&file, &stat, &meta, known)?),
+                _ => Some(self.read_large(item.path, &file, &stat, &meta, known)?),
             };
             let after = Stat::of(file.as_fd())?;
             if (after.size, after.mtime, after.mtime_ns) == (stat.size, stat.mtime, stat.mtime_ns) {
@@ -80,7 +80,14 @@ impl Push<'_> {
     }
 
     /// A file of any size, never in memory as a whole.
-    fn read_large(&mut self, file: &File, stat: &Stat, meta: &Meta, known: Option<&Seen>) -> Result<Body, AgentError> {
+    fn read_large(
+        &mut self,
+        path: &[u8],
+        file: &File,
+        stat: &Stat,
+        meta: &Meta,
+        known: Option<&Seen>,
+    ) -> Result<Body, AgentError> {
         // Its pieces are many messages; what waits for a block would wait with them.
         self.flush()?;
         let progress = self.progress;
@@ -90,14 +97,18 @@ impl Push<'_> {
             data: meta.data.as_ref(),
             progress: &|bytes| progress.bytes(bytes),
         };
+        let key = short(&Hash::of(path));
         let base = known.and_then(|known| known.hash);
         let values = match base {
             Some(base) => self.destination.base_values(&base)?,
             None => None,
         };
         self.counts.bytes_read += stat.size;
-        let body = match base.zip(values) {
-            Some((base, values)) => {
+        let may_be_known =
+            self.sent_sizes.contains(&stat.size) || self.destination.goes_on() || self.state.knows_size(stat.size)?;
+        let body = match base.zip(values.as_ref()) {
+            None if !may_be_known => large.send(&mut self.destination, key).map_err(from_large)?,
+            base => {
                 let scan = large.scan().map_err(from_large)?;
                 match self.has(&scan.hash, stat.size)? {
                     true => Body {
@@ -105,21 +116,10 @@ impl Push<'_> {
                         size: stat.size,
                     },
                     false => large
-                        .send_against(&mut self.destination, &scan, base, &values)
+                        .send_against(&mut self.destination, &scan, base, key)
                         .map_err(from_large)?,
                 }
             }
-            None if self.sent_sizes.contains(&stat.size) || self.state.knows_size(stat.size)? => {
-                let scan = large.scan().map_err(from_large)?;
-                match self.has(&scan.hash, stat.size)? {
-                    true => Body {
-                        hash: scan.hash,
-                        size: stat.size,
-                    },
-                    false => large.send(&mut self.destination).map_err(from_large)?,
-                }
-            }
-            None => large.send(&mut self.destination).map_err(from_large)?,
         };
         self.sent.insert(short(&body.hash));
         self.sent_sizes.insert(body.size);

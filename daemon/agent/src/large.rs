@@ -6,6 +6,7 @@
 //! groups of the base that nothing matched, by a rolling signature: so an insertion at the
 //! front costs little to send too.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -41,6 +42,19 @@ pub(crate) struct LargeFile<'a> {
     pub progress: &'a dyn Fn(u64),
 }
 
+/// How a group is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// As the base has it in the same place.
+    Same,
+    /// As an earlier push sent it.
+    Kept,
+    /// Zeros that are not read.
+    Hole,
+    /// By its bytes, or as copies of the base from elsewhere.
+    Changed,
+}
+
 /// The chaining values of a file's groups, and what they say.
 pub(crate) struct Scan {
     /// Its name.
@@ -65,8 +79,8 @@ impl LargeFile<'_> {
     }
 
     /// Sends the whole content, read once.
-    pub fn send(&self, destination: &mut Destination) -> Result<Body> {
-        let (mut sender, mut name) = (LargeSender::begin(destination, None)?, GroupHasher::default());
+    pub fn send(&self, destination: &mut Destination, key: [u8; 16]) -> Result<Body> {
+        let (mut sender, mut name) = (LargeSender::begin(destination, None, key)?, GroupHasher::default());
         let mut buffer = vec![0; GROUP as usize];
         for group in 0..self.groups() {
             let bytes = self.read_group(group, &mut buffer)?;
@@ -80,54 +94,58 @@ impl LargeFile<'_> {
         sender.end(name.finish())
     }
 
-    /// Sends what differs from a content that the repository has whole.
+    /// Sends what the repository has neither in the content that this one is told against, nor of
+    /// this one itself from a push that died.
     pub fn send_against(
         &self,
         destination: &mut Destination,
         scan: &Scan,
-        base: Hash,
-        values: &BaseValues,
+        base: Option<(Hash, &BaseValues)>,
+        key: [u8; 16],
     ) -> Result<Body> {
-        let same: Vec<bool> = (0..self.groups())
-            .map(|group| {
-                let length_is_same = self.group_length(group) == GROUP.min(values.size.saturating_sub(group * GROUP));
-                length_is_same
-                    && values.groups.get(group as usize).copied().flatten() == Some(scan.values[group as usize])
-            })
-            .collect();
-        let signature = self.signature(destination, &same, base, values)?;
-        let (mut sender, mut name) = (LargeSender::begin(destination, Some(base))?, GroupHasher::default());
+        let ways = self.ways(scan, base, destination.kept_groups(&key));
+        let signature = match base {
+            Some((base, values)) => self.signature(destination, &ways, base, values)?,
+            None => None,
+        };
+        let base = base.map(|(base, _)| base);
+        let (mut sender, mut name) = (LargeSender::begin(destination, base, key)?, GroupHasher::default());
         let mut buffer = vec![0; GROUP as usize];
         let mut group = 0;
         while group < self.groups() {
-            let stretch = same[group as usize..].iter().take_while(|same| **same).count() as u64;
-            if stretch > 0 {
-                sender.same(stretch, self.length_of(group, stretch))?;
-                name.values(
-                    &scan.values[group as usize..(group + stretch) as usize],
-                    self.length_of(group, stretch),
-                );
-                group += stretch;
-            } else if self.is_hole(group) {
-                sender.zeros(self.group_length(group))?;
-                name.values(&scan.values[group as usize..=group as usize], self.group_length(group));
-                group += 1;
-            } else {
-                let changed = same[group as usize..].iter().take_while(|same| !**same).count() as u64;
-                let changed = (group..group + changed)
-                    .take_while(|group| !self.is_hole(*group))
-                    .count() as u64;
-                self.send_changed(
-                    &mut sender,
-                    &mut name,
-                    signature.as_ref(),
-                    group..group + changed,
-                    &mut buffer,
-                )?;
-                group += changed;
+            let way = ways[group as usize];
+            let count = ways[group as usize..].iter().take_while(|next| **next == way).count() as u64;
+            let (length, groups) = (self.length_of(group, count), group..group + count);
+            let values = &scan.values[group as usize..(group + count) as usize];
+            match way {
+                Way::Same => sender.same(count, length)?,
+                Way::Kept => sender.kept(count, length)?,
+                Way::Hole => sender.zeros(length)?,
+                Way::Changed => self.send_changed(&mut sender, &mut name, signature.as_ref(), groups, &mut buffer)?,
             }
+            if way != Way::Changed {
+                name.values(values, length);
+            }
+            group += count;
         }
         sender.end(name.finish())
+    }
+
+    /// How each group is told.
+    fn ways(&self, scan: &Scan, base: Option<(Hash, &BaseValues)>, kept: &HashMap<u64, Value>) -> Vec<Way> {
+        let is_same = |group: u64| {
+            base.is_some_and(|(_, values)| {
+                self.group_length(group) == GROUP.min(values.size.saturating_sub(group * GROUP))
+                    && values.groups.get(group as usize).copied().flatten() == Some(scan.values[group as usize])
+            })
+        };
+        let way = |group| match group {
+            group if is_same(group) => Way::Same,
+            group if self.is_hole(group) => Way::Hole,
+            group if kept.get(&group) == Some(&scan.values[group as usize]) => Way::Kept,
+            _ => Way::Changed,
+        };
+        (0..self.groups()).map(way).collect()
     }
 
     /// Sends groups that differ: what the signature knows as copies, the rest as it is.
@@ -163,11 +181,11 @@ impl LargeFile<'_> {
     fn signature(
         &self,
         destination: &Destination,
-        same: &[bool],
+        ways: &[Way],
         base: Hash,
         values: &BaseValues,
     ) -> Result<Option<Signature>> {
-        if same.iter().all(|same| *same) {
+        if !ways.contains(&Way::Changed) {
             return Ok(None);
         }
         let mut ranges: Vec<(u64, u64)> = Vec::new();
@@ -178,7 +196,7 @@ impl LargeFile<'_> {
                 .copied()
                 .flatten()
                 .is_some();
-            if same.get(group as usize).copied().unwrap_or(false) || is_zero {
+            if ways.get(group as usize) == Some(&Way::Same) || is_zero {
                 continue;
             }
             let (start, length) = (group * GROUP, GROUP.min(values.size - group * GROUP));

@@ -175,7 +175,9 @@ fn receive(
         let result = destination.deliver(message);
         *in_flight.0.lock().expect("no panic while held") -= bytes;
         in_flight.1.notify_all();
-        result?;
+        if let Err(error) = result {
+            return Err(destination.fail(error));
+        }
     }
     Ok(destination)
 }

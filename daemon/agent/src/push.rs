@@ -65,14 +65,15 @@ pub(crate) struct Push<'a> {
     pub(crate) block: Block,
     stack: Vec<Level>,
     links: HashMap<(u64, u64), Linked>,
-    /// Contents sent by this push, by the first half of their names.
+    /// Contents sent by this push or by an earlier one that died, by the first half of their names.
     pub(crate) sent: HashSet<[u8; 16]>,
     /// Lengths of large contents sent by this push.
     pub(crate) sent_sizes: HashSet<u64>,
 }
 
 impl<'a> Push<'a> {
-    pub fn new(destination: Destination, state: State, progress: &'a dyn Progress, now: i64) -> Self {
+    pub fn new(mut destination: Destination, state: State, progress: &'a dyn Progress, now: i64) -> Self {
+        let sent = std::mem::take(&mut destination.kept);
         Push {
             destination,
             state,
@@ -83,7 +84,7 @@ impl<'a> Push<'a> {
             block: Block::default(),
             stack: Vec::new(),
             links: HashMap::new(),
-            sent: HashSet::new(),
+            sent,
             sent_sizes: HashSet::new(),
         }
     }

@@ -19,9 +19,9 @@ pub(crate) struct LargeSender<'a> {
 }
 
 impl<'a> LargeSender<'a> {
-    /// Begins a content, told against `base`.
-    pub fn begin(destination: &'a mut Destination, base: Option<Hash>) -> Result<Self> {
-        destination.send(Message::LargeBegin { base })?;
+    /// Begins a content, told against `base`; by `key` a later push finds what had arrived.
+    pub fn begin(destination: &'a mut Destination, base: Option<Hash>, key: [u8; 16]) -> Result<Self> {
+        destination.send(Message::LargeBegin { base, key })?;
         let compression = destination.compression();
         Ok(LargeSender {
             destination,
@@ -55,6 +55,11 @@ impl<'a> LargeSender<'a> {
     /// Groups that are as in the base, `length` bytes in all.
     pub fn same(&mut self, groups: u64, length: u64) -> Result<()> {
         self.op(LargeOp::Same { groups }, length)
+    }
+
+    /// Groups that an earlier push sent, `length` bytes in all.
+    pub fn kept(&mut self, groups: u64, length: u64) -> Result<()> {
+        self.op(LargeOp::Kept { groups }, length)
     }
 
     /// Zero bytes.

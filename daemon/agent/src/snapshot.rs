@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 
 use yore_store::delta::{Op, Scanner, block_len_for};
-use yore_store::{Body, Budget, GROUP, Hash, Kind, MEDIUM, Meta, PushOptions, Snapshot, Unlimited, group_value};
+use yore_store::{Body, GROUP, Hash, Kind, MEDIUM, Meta, PushOptions, Snapshot, group_value};
 use yore_wire::Message;
 
 use crate::destination::{Destination, Listed};
@@ -37,8 +37,8 @@ pub struct SnapshotRequest {
     pub dry_run: bool,
     /// Where to remember what files looked like.
     pub cache_dir: PathBuf,
-    /// Asked before anything is written.
-    pub budget: Box<dyn Budget>,
+    /// Bytes that it may write, into a repository here; a server has its own quota.
+    pub limit: Option<u64>,
 }
 
 /// What came of it.
@@ -101,19 +101,41 @@ pub enum AgentError {
 /// they are in [`Outcome::unreadable`].
 pub fn snapshot(target: &Target, request: SnapshotRequest, progress: &dyn Progress) -> Result<Outcome, AgentError> {
     let roots = Roots::resolve(&request.paths)?;
+    let mut left = AGAIN;
+    loop {
+        match attempt(target, &roots, &request, progress) {
+            Err(AgentError::Store(yore_store::Error::Again(_))) if left > 0 => left -= 1,
+            result => return result,
+        }
+    }
+}
+
+/// How often a push begins anew that counted on what turned out to be gone.
+const AGAIN: u32 = 2;
+
+fn attempt(
+    target: &Target,
+    roots: &Roots,
+    request: &SnapshotRequest,
+    progress: &dyn Progress,
+) -> Result<Outcome, AgentError> {
     let options = PushOptions {
-        host: request.host,
+        host: request.host.clone(),
         roots: roots.to_bytes(),
-        tags: request.tags,
+        tags: request.tags.clone(),
     };
-    let mut push = begin(target, options, request.budget, &request.cache_dir, progress)?;
+    let destination = match request.dry_run {
+        true => Destination::begin_dry(target, &options)?,
+        false => Destination::begin(target, options, request.limit)?,
+    };
+    let mut push = begin(destination, &request.cache_dir, progress)?;
     let walk_options = WalkOptions {
         one_file_system: request.one_file_system,
         exclude_caches: request.exclude_caches,
-        filter: request.filter,
+        filter: request.filter.clone(),
         skip: target.skip(),
     };
-    let walked = walk(&roots, &walk_options, &mut push).map_err(|error| match error {
+    let walked = walk(roots, &walk_options, &mut push).map_err(|error| match error {
         WalkError::Visitor(error) => error,
         gone => AgentError::Walk(gone.to_string()),
     });
@@ -143,7 +165,8 @@ pub fn snapshot_stdin(
         roots: vec![root],
         tags,
     };
-    let mut push = begin(target, options, Box::new(Unlimited), cache_dir, progress)?;
+    let destination = Destination::begin(target, options, None)?;
+    let mut push = begin(destination, cache_dir, progress)?;
     match send_stream(&mut push, name, input) {
         Ok(()) => finish(push, false),
         Err(error) => {
@@ -155,9 +178,7 @@ pub fn snapshot_stdin(
 
 /// Begins a push, with a state that mirrors what it is told against.
 fn begin<'a>(
-    target: &Target,
-    options: PushOptions,
-    budget: Box<dyn Budget>,
+    destination: Destination,
     cache_dir: &std::path::Path,
     progress: &'a dyn Progress,
 ) -> Result<Push<'a>, AgentError> {
@@ -165,7 +186,6 @@ fn begin<'a>(
         path: cache_dir.to_owned(),
         source,
     })?;
-    let destination = Destination::begin(target, options, budget)?;
     let mut state = State::open(cache_dir, &destination.line)?;
     if state.mirrors()? != destination.base.as_ref().map(|base| base.name.clone()) {
         fill(&mut state, &destination)?;
@@ -324,6 +344,9 @@ fn remembered(name: &[u8], meta: &Meta, body: Option<Body>, child: Option<i64>) 
     }
 }
 
+/// What a stream is called while it is sent; it cannot be read again, so nobody goes on with it.
+const STDIN_KEY: [u8; 16] = [0; 16];
+
 /// A long stream, group by group: what is in place in the last version is the same; the
 /// rest is looked for in it anywhere.
 fn send_large_stream(
@@ -348,7 +371,7 @@ fn send_large_stream(
                 .signature(&base, &[(0, values.size)], block_len_for(values.size))?,
         );
     }
-    let mut sender = LargeSender::begin(&mut push.destination, base)?;
+    let mut sender = LargeSender::begin(&mut push.destination, base, STDIN_KEY)?;
     let mut index = 0u64;
     let mut ended = false;
     while !ended {

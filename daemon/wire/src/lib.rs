@@ -5,7 +5,16 @@
 //! large content against), which do not depend on that order. Every receiver, in the same
 //! process or behind a network, hands messages to [`deliver`], so there is one ingest.
 
+mod codec;
+mod packet;
+mod question;
+mod values;
+
 use yore_store::{Body, Frame, Hash, Ingest, LargeOp, Meta, Result};
+
+pub use codec::{Decoded, Input, Malformed, Wire};
+pub use packet::*;
+pub use question::*;
 
 /// One step of a push, from the agent to the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +55,9 @@ pub enum Message {
     LargeBegin {
         /// The content that it is told against.
         base: Option<Hash>,
+        /// What the agent calls it: where a push dies in its midst, the next one finds by this
+        /// what had arrived.
+        key: [u8; 16],
     },
     /// Its next piece.
     Large(LargeOp),
@@ -69,7 +81,7 @@ pub fn deliver(ingest: &mut Ingest, message: Message) -> Result<()> {
         Message::Put { name, meta, body, link } => ingest.put(&name, *meta, body, link),
         Message::Remove { name } => ingest.remove(&name),
         Message::Contents { contents, frames } => ingest.contents(&contents, frames),
-        Message::LargeBegin { base } => ingest.large_begin(base),
+        Message::LargeBegin { base, key } => ingest.large_begin(base, key),
         Message::Large(op) => ingest.large_op(op),
         Message::LargeEnd { hash, size } => ingest.large_end(hash, size),
     }

@@ -72,7 +72,7 @@ pub enum Error {
     #[error("{0}")]
     Busy(String),
     /// The space budget was refused.
-    #[error("quota: {used} bytes used of {limit}, this push needs at least {needed} more")]
+    #[error("quota: {} used of {}, this push needs at least {} more", size(*.used), size(*.limit), size(*.needed))]
     OverBudget {
         /// Bytes stored now.
         used: u64,
@@ -81,6 +81,74 @@ pub enum Error {
         /// Bytes that the refused write wanted.
         needed: u64,
     },
+    /// The disk must keep some room.
+    #[error("disk: {} free, {} of it must stay free; this push needs at least {} more", size(*.free), size(*.floor), size(*.needed))]
+    OverFloor {
+        /// Bytes free now.
+        free: u64,
+        /// Bytes that must stay free.
+        floor: u64,
+        /// Bytes that the refused write wanted.
+        needed: u64,
+    },
+    /// The user may not.
+    #[error("not allowed: {0}")]
+    Denied(String),
+    /// What had been kept of an earlier push is gone, and was counted upon: the same push, begun
+    /// anew, sends it again.
+    #[error("{0}; push again")]
+    Again(String),
+    /// A repository at the other end of a connection, or the connection.
+    #[error("{place}: {message}")]
+    Elsewhere {
+        /// Its URL.
+        place: String,
+        /// What it said, or what happened to the connection.
+        message: String,
+        /// Whether the connection was lost: the same may succeed later.
+        lost: bool,
+    },
+}
+
+impl Error {
+    /// Whether it is for want of room: a quota, the server's floor, a full disk.
+    pub fn is_want_of_room(&self) -> bool {
+        match self {
+            Error::OverBudget { .. } | Error::OverFloor { .. } => true,
+            Error::Io { source, .. } => matches!(
+                source.kind(),
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+            ),
+            Error::Catalog(rusqlite::Error::SqliteFailure(failure, _)) => failure.code == rusqlite::ErrorCode::DiskFull,
+            _ => false,
+        }
+    }
+
+    /// Whether the same may succeed a little later, without anybody's doing.
+    pub fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Error::Busy(_) | Error::Again(_) | Error::Elsewhere { lost: true, .. }
+        )
+    }
+}
+
+/// Bytes as people read them: `19.8 GiB`. Exact below a KiB.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} bytes");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    match value.fract() < 0.05 {
+        true => format!("{value:.0} {}", UNITS[unit]),
+        false => format!("{value:.1} {}", UNITS[unit]),
+    }
 }
 
 /// Gives an I/O error the path that it is about.

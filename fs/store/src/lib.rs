@@ -38,8 +38,8 @@ mod verify;
 mod write;
 
 pub use catalog::{Entry, Snapshot};
-pub use error::{Error, IoContext, Result};
-pub use frame::{Compression, Frame};
+pub use error::{Error, IoContext, Result, size as size_text};
+pub use frame::{Compression, Encoding, Frame};
 pub use history::{Change, Found, History, OpenContent, Space, StoredAs, Version, Wanted};
 pub use ids::*;
 pub use ingest::{BaseValues, Body, Committed, Ingest, LargeOp, PushOptions};

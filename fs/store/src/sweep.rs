@@ -1,7 +1,8 @@
 //! Sweeping: what dead pushes and dead files leave behind.
 //!
 //! Only rows say what may go, never a listing of a folder: a row in `pushes` whose lock
-//! nobody holds, and rows in `files` marked dead. A file is unlinked after the commit that
+//! nobody holds, and rows in `files` marked dead. What a push sent before it died is kept for
+//! a while: the next one of its line goes on from there ([`resume`](crate::ingest)). A file is unlinked after the commit that
 //! marked it, and its row deleted after that, so a crash between any two steps repeats them.
 
 use std::path::PathBuf;
@@ -23,37 +24,51 @@ pub struct Swept {
     pub bytes: u64,
 }
 
+/// For how long what a dead push sent waits for the next push of its line, in seconds.
+const KEPT: i64 = 7 * 24 * 60 * 60;
+
 impl Repository {
-    /// Sweeps what dead pushes left. Pushes that live are left alone.
+    /// Sweeps what dead steps of maintenance left, and what pushes sent that died a week ago or
+    /// earlier and that no push has gone on with. Pushes that live are left alone.
     pub fn sweep(&self) -> Result<Swept> {
+        let before = self.now() - KEPT;
+        self.sweep_where(|time| time.is_none_or(|time| time < before))
+    }
+
+    /// Sweeps everything that no living push needs: for when room is wanted.
+    pub fn sweep_all(&self) -> Result<Swept> {
+        self.sweep_where(|_| true)
+    }
+
+    fn sweep_where(&self, goes: impl Fn(Option<i64>) -> bool) -> Result<Swept> {
         if self.is_read_only() {
             return Ok(Swept::default());
         }
-        crate::ballast::with_room(self.path(), || self.sweep_all())
-    }
-
-    fn sweep_all(&self) -> Result<Swept> {
-        let mut swept = Swept::default();
-        for push in self.pushes()? {
-            // Held until the push is swept, so that nobody else sweeps it too.
-            if let Some(_dead) = lock::push(self.path(), push)? {
-                self.sweep_push(push)?;
-                swept.pushes += 1;
+        crate::ballast::with_room(self.path(), || {
+            let mut swept = Swept::default();
+            for (push, _) in self.pushes()?.into_iter().filter(|(_, time)| goes(*time)) {
+                // Held until the push is swept, so that nobody else sweeps it too, or goes on with it.
+                if let Some(_dead) = lock::push(self.path(), push)? {
+                    self.sweep_push(push)?;
+                    swept.pushes += 1;
+                }
             }
-        }
-        let (files, bytes) = self.unlink_dead()?;
-        swept.files += files;
-        swept.bytes += bytes;
-        Ok(swept)
+            let (files, bytes) = self.unlink_dead()?;
+            swept.files += files;
+            swept.bytes += bytes;
+            Ok(swept)
+        })
     }
 
-    fn pushes(&self) -> Result<Vec<PushId>> {
+    /// Numbers that files or pushes have, and the times of pushes; steps of maintenance have none.
+    fn pushes(&self) -> Result<Vec<(PushId, Option<i64>)>> {
         let connection = self.connection()?;
-        // Maintenance has files and no row in pushes.
-        let mut statement =
-            connection.prepare_cached("SELECT id FROM pushes UNION SELECT push FROM files WHERE push IS NOT NULL")?;
+        let mut statement = connection.prepare_cached(
+            "SELECT id, time FROM pushes
+             UNION SELECT push, NULL FROM files WHERE push IS NOT NULL AND push NOT IN (SELECT id FROM pushes)",
+        )?;
         Ok(statement
-            .query_map([], |row| row.get(0))?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<rusqlite::Result<_>>()?)
     }
 
@@ -70,6 +85,7 @@ impl Repository {
             "DELETE FROM contents WHERE push = ?1",
             "DELETE FROM runs WHERE file IN (SELECT id FROM files WHERE push = ?1)",
             "UPDATE files SET dead = 1, push = NULL WHERE push = ?1",
+            "DELETE FROM partials WHERE push = ?1",
             "DELETE FROM closings WHERE push = ?1",
             "DELETE FROM pushes WHERE id = ?1",
         ] {

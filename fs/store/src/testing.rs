@@ -75,7 +75,7 @@ pub fn file(ingest: &mut Ingest, name: &str, bytes: &[u8]) {
         .map(|group| Frame::encode(group, Compression::Zstd(1)))
         .collect();
     if body.size > crate::MEDIUM {
-        ingest.large_begin(None).unwrap();
+        ingest.large_begin(None, [0; 16]).unwrap();
         frames
             .into_iter()
             .for_each(|frame| ingest.large_op(LargeOp::Frame(frame)).unwrap());

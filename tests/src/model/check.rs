@@ -173,7 +173,7 @@ pub struct Measure {
 
 /// Panics unless what must always be true holds; nothing else may be at work.
 pub fn invariants(repository: &Repository) -> Measure {
-    repository.sweep().expect("a sweep");
+    repository.sweep_all().expect("a sweep");
     let catalog = Connection::open(repository.path().join("catalog.sqlite3")).expect("the catalog");
     const NEVER: [(&str, &str); 15] = [
         (

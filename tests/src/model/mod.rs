@@ -329,6 +329,10 @@ impl History {
             (_, Ok(()) | Err(Halt::Stopped | Halt::Store(Error::OverBudget { .. }))) => {}
             (_, Err(error)) => panic!("{error:?}"),
         }
+        // What it sent waits for the next one, or is swept for room.
+        if self.random.once_in(2) {
+            self.snapshot(line);
+        }
     }
 
     /// While a push waits for its commit, something else happens.

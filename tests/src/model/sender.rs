@@ -100,6 +100,11 @@ impl Sender<'_> {
             .flat_map(|base| base.0.values())
             .map(|node| Hash::of(&node.bytes))
             .collect();
+        let mut there = there;
+        self.ingest.kept(&mut |hash| {
+            there.insert(hash);
+            Ok(())
+        })?;
         let mut sent = HashSet::new();
         let mut block: Vec<Arc<Vec<u8>>> = Vec::new();
         for (path, node) in &tree.0 {
@@ -168,7 +173,8 @@ impl Sender<'_> {
         };
         let base = base.filter(|base| !base.is_empty());
         self.tick()?;
-        self.ingest.large_begin(base.as_ref().map(|base| Hash::of(base)))?;
+        self.ingest
+            .large_begin(base.as_ref().map(|base| Hash::of(base)), [0; 16])?;
         let mut ops = Ops::new(self.compression);
         ops.tell(base.as_ref().map_or(&[], |base| base), &node.bytes, self.random);
         for op in ops.ops {

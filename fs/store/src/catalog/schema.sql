@@ -114,8 +114,16 @@ CREATE TABLE pushes (
   id       INTEGER PRIMARY KEY,
   line     INTEGER NOT NULL,
   snapshot INTEGER NOT NULL,         -- the id that its snapshot will have
-  entry    INTEGER NOT NULL          -- its entries have ids from here on
+  entry    INTEGER NOT NULL,         -- its entries have ids from here on
+  time     INTEGER NOT NULL          -- seconds since 1970: when it began, or when it was gone on with
 );
+CREATE TABLE partials (
+  push INTEGER NOT NULL,
+  key  BLOB NOT NULL,                -- what the sender calls a large content that is not complete
+  run  INTEGER NOT NULL,             -- groups of it
+  PRIMARY KEY (push, key, run)
+) WITHOUT ROWID;
+CREATE INDEX partials_run ON partials (run);
 CREATE TABLE closings (
   push  INTEGER NOT NULL,
   entry INTEGER NOT NULL,

@@ -106,7 +106,7 @@ fn find_tells_every_entry_once_with_its_life() {
     pending.enter(b"", None).unwrap();
     file(&mut pending, "deep", b"not yet committed");
     // A large content writes the rows that wait before it begins.
-    pending.large_begin(None).unwrap();
+    pending.large_begin(None, [0; 16]).unwrap();
     let find = |name: &'static [u8]| {
         let mut all = Vec::new();
         let mut found = |found: Found| all.push((String::from_utf8(found.path).unwrap(), found.first, found.last));

@@ -2,7 +2,7 @@
 //!
 //! | step | a crash after it leaves |
 //! |---|---|
-//! | packs, segments and deltas fsynced, then their folders | files with rows of a dead push: swept |
+//! | packs, segments and deltas fsynced, then their folders | files with rows of a dead push: gone on with, or swept |
 //! | rows flushed, invisible | the same |
 //! | the transaction | the snapshot; dead files that rows mark as dead: swept |
 //! | dead files unlinked, then their rows deleted | nothing |
@@ -46,13 +46,14 @@ impl Ingest {
         }
         self.check_contents(&transaction)?;
         let snapshot = self.insert_snapshot(&transaction, totals, unread)?;
+        freed.extend(self.drop_partials(&transaction)?);
         self.writer.commit_files(&transaction)?;
         drop_runs(&transaction, &freed)?;
         drop_unused(&transaction, &conversions)?;
         transaction.execute("DELETE FROM pushes WHERE id = ?1", [self.writer.push])?;
         transaction.commit()?;
         drop(connection);
-        self.committed = true;
+        self.is_over = true;
         drop(writer_lock);
         repository.unlink_dead()?;
         repository.checkpoint()?;
@@ -204,7 +205,8 @@ pub(crate) fn drop_runs(connection: &Connection, runs: &[RunId]) -> Result<()> {
     let mut delete = connection.prepare_cached(
         "DELETE FROM runs WHERE id = ?1
            AND NOT EXISTS (SELECT 1 FROM contents WHERE run = ?1)
-           AND NOT EXISTS (SELECT 1 FROM parts WHERE run = ?1) RETURNING file",
+           AND NOT EXISTS (SELECT 1 FROM parts WHERE run = ?1)
+           AND NOT EXISTS (SELECT 1 FROM partials WHERE run = ?1) RETURNING file",
     )?;
     let mut kill = connection.prepare_cached(
         "UPDATE files SET dead = 1 WHERE id = ?1 AND push IS NULL AND NOT EXISTS (SELECT 1 FROM runs WHERE file = ?1)",

@@ -11,7 +11,10 @@
 //! compressed here. One segment is in memory at a time. What is shared with the base is
 //! remembered: it makes the reverse delta without another scan.
 
-use crate::catalog::{Content, FrameRow, Part, parts};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::catalog::{Content, FrameRow, Part, Run, parts};
 use crate::delta::{Match, ReadAt};
 use crate::frame::{Encoding, Frame};
 use crate::ingest::Ingest;
@@ -45,6 +48,11 @@ pub enum LargeOp {
         /// How many.
         length: u64,
     },
+    /// This many groups, from the place reached, are those that an earlier push sent before it died.
+    Kept {
+        /// Whole groups, and the last one of the content.
+        groups: u64,
+    },
 }
 
 /// A group of the segment that is being put together.
@@ -67,6 +75,10 @@ struct Base {
 /// A large content that is being received.
 pub(super) struct LargeContent {
     id: ContentId,
+    /// What the sender calls it.
+    key: [u8; 16],
+    /// Groups that an earlier push sent: the run, and the number of the frame in it.
+    kept: BTreeMap<u64, (Arc<Run>, usize)>,
     base: Option<Base>,
     /// Bytes of groups that are complete.
     size: u64,
@@ -81,18 +93,22 @@ pub(super) struct LargeContent {
 
 impl Ingest {
     /// Begins a content of more than one group, told against `base`, the content of
-    /// the newest snapshot that is most like it.
+    /// the newest snapshot that is most like it. By `key` a later push finds what had arrived,
+    /// should this one die.
     ///
     /// # Errors
     /// [`Error::Refused`] if the base is not there.
-    pub fn large_begin(&mut self, base: Option<Hash>) -> Result<()> {
+    pub fn large_begin(&mut self, base: Option<Hash>, key: [u8; 16]) -> Result<()> {
         if self.large.is_some() {
             return Err(Error::Refused("a large content inside another".into()));
         }
         let base = base.map(|hash| self.large_base(hash)).transpose()?;
         let id = self.next_content()?;
+        let kept = self.kept_of(&key)?;
         self.large = Some(LargeContent {
             id,
+            key,
+            kept,
             base,
             size: 0,
             partial: Vec::new(),
@@ -118,6 +134,7 @@ impl Ingest {
             LargeOp::Same { groups } => self.large_same(&mut large, groups),
             LargeOp::Copy { from, length } => self.large_copy(&mut large, from, length),
             LargeOp::Zeros { length } => self.large_zeros(&mut large, length),
+            LargeOp::Kept { groups } => self.large_kept(&mut large, groups),
         };
         self.large = Some(large);
         result
@@ -171,6 +188,10 @@ impl Ingest {
             }
         }
         self.recent.insert(hash, id);
+        // Of the runs in pieces the complete content names those that it needs.
+        self.add_row(NewRow::Complete { key: large.key })?;
+        self.unused_runs
+            .extend(self.kept.partials.remove(&large.key).unwrap_or_default());
         if known.is_some() {
             self.unused_runs.extend(large.parts.iter().filter_map(|part| part.run));
         }
@@ -385,11 +406,89 @@ impl Ingest {
                 let run = self.writer.write_head(&stored, encoding, first)?;
                 let id = run.id;
                 self.add_row(NewRow::Run(run))?;
+                self.add_row(NewRow::Partial {
+                    key: large.key,
+                    run: id,
+                })?;
                 Some(id)
             }
         };
         large.parts.push(Part { run, value });
         Ok(())
+    }
+
+    /// Stores the complete groups of a segment in whose midst the push ends.
+    pub(super) fn end_partial_segment(&mut self) -> Result<()> {
+        let Some(mut large) = self.large.take() else {
+            return Ok(());
+        };
+        let first = large.parts.len() as u64 * SEGMENT_GROUPS;
+        let groups = std::mem::take(&mut large.groups);
+        if groups.iter().all(|group| matches!(group, Group::Zeros(..))) {
+            return Ok(());
+        }
+        let (encoding, stored) = encode_segment(groups, self.repository.compression());
+        let run = self.writer.write_head(&stored, encoding, first)?;
+        let id = run.id;
+        self.add_row(NewRow::Run(run))?;
+        self.add_row(NewRow::Partial {
+            key: large.key,
+            run: id,
+        })
+    }
+
+    /// The groups that an earlier push sent of the content that the sender calls so.
+    fn kept_of(&self, key: &[u8; 16]) -> Result<BTreeMap<u64, (Arc<Run>, usize)>> {
+        let mut kept = BTreeMap::new();
+        for id in self.kept.partials.get(key).into_iter().flatten() {
+            let run = self.repository.run(*id).map_err(|error| error.into_error())?;
+            let first = run.position.unwrap_or(0);
+            for index in 0..run.frames.len() {
+                kept.entry(first + index as u64).or_insert((run.clone(), index));
+            }
+        }
+        Ok(kept)
+    }
+
+    fn large_kept(&mut self, large: &mut LargeContent, groups: u64) -> Result<()> {
+        let refused = || Error::Refused("groups that no earlier push has sent".into());
+        if !large.partial.is_empty() || !large.size.is_multiple_of(GROUP) {
+            return Err(refused());
+        }
+        let end = large.group().checked_add(groups).ok_or_else(refused)?;
+        while large.group() < end && large.size.is_multiple_of(GROUP) {
+            let (run, index) = large.kept.get(&large.group()).cloned().ok_or_else(refused)?;
+            self.check_kept_run(run.id)?;
+            if end - large.group() >= SEGMENT_GROUPS && self.share_kept(large, &run) {
+                continue;
+            }
+            let stored = stored_frame(&self.repository, &run, index).map_err(|error| error.into_error())?;
+            let row = run.frames[index];
+            self.add_group(large, Group::Stored(run.encoding, stored, row), row.length.into())?;
+        }
+        match large.group() == end || !large.size.is_multiple_of(GROUP) {
+            true => Ok(()),
+            false => Err(refused()),
+        }
+    }
+
+    /// Names a kept run where it is the whole segment that comes next.
+    fn share_kept(&mut self, large: &mut LargeContent, run: &Run) -> bool {
+        let at_segment = large.groups.is_empty() && large.size.is_multiple_of(SEGMENT);
+        let is_whole = run.position == Some(large.group()) && run.length() == SEGMENT;
+        if !at_segment || !is_whole || run.frames.len() as u64 != SEGMENT_GROUPS {
+            return false;
+        }
+        let values: Vec<Value> = run.frames.iter().map(|frame| frame.value).collect();
+        large.parts.push(Part {
+            run: Some(run.id),
+            value: segment_value(SEGMENT, &values),
+        });
+        if large.size == 0 {
+            large.first_values = values;
+        }
+        large.size += SEGMENT;
+        true
     }
 }
 

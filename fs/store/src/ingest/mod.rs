@@ -7,12 +7,13 @@
 //! Rows are written while the push goes on, in small transactions, under numbers that no
 //! snapshot reaches yet: entries begin at a snapshot that is not there, contents and files
 //! carry the push's number. The [commit](commit) is one transaction that makes them real.
-//! A push that dies is swept by those numbers.
+//! A push that dies leaves what it sent; the next one of its line [goes on](resume) from there.
 
 mod base;
 mod commit;
 mod contents;
 mod large;
+mod resume;
 mod rows;
 mod succession;
 mod tree;
@@ -72,14 +73,19 @@ pub struct Ingest {
     /// Folders that were removed; everything in them is closed at the end.
     removed_folders: Vec<FolderId>,
     totals: rows::Totals,
-    committed: bool,
+    /// What an earlier push of the line sent before it died.
+    kept: resume::Kept,
+    /// Bytes that had been written when rows were flushed last.
+    flushed_at: u64,
+    /// Committed, or put away: nothing is left to do.
+    is_over: bool,
     // Released last: whoever gets the line's lock finds this push committed or swept.
     _push_lock: Lock,
     _line_lock: Lock,
 }
 
 /// What a commit did.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
     /// The new snapshot.
     pub snapshot: Snapshot,
@@ -102,18 +108,27 @@ impl Ingest {
                 options.host
             ))
         })?;
-        let mut connection = repository.connection()?;
         // Its number first, its lock second, its row third: a row without a held lock is dead.
-        let push = PushId(crate::catalog::take(&connection, "pushes", 1)?);
-        let push_lock = lock::push(repository.path(), push)?.expect("nobody else has this number");
+        let (push, push_lock) = match resume::claim(repository, line)? {
+            Some(claimed) => claimed,
+            None => {
+                let push = PushId(crate::catalog::take(&*repository.connection()?, "pushes", 1)?);
+                (
+                    push,
+                    lock::push(repository.path(), push)?.expect("nobody else has this number"),
+                )
+            }
+        };
+        let mut connection = repository.connection()?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut writer = Writer::new(repository.clone(), push, budget);
         let snapshot = SnapshotId(writer.ids.next(&transaction, "snapshots")?);
         let entry = writer.ids.next(&transaction, "entries")?;
         transaction.execute(
-            "INSERT INTO pushes (id, line, snapshot, entry) VALUES (?1, ?2, ?3, ?4)",
-            (push, line, snapshot, entry),
+            "INSERT OR REPLACE INTO pushes (id, line, snapshot, entry, time) VALUES (?1, ?2, ?3, ?4, ?5)",
+            (push, line, snapshot, entry, repository.now()),
         )?;
+        let kept = resume::Kept::of(&transaction, push, writer.ids.next(&transaction, "contents")?)?;
         let base = transaction
             .query_row(
                 &format!("SELECT {SNAPSHOT} WHERE s.line = ?1 ORDER BY s.id DESC LIMIT 1"),
@@ -141,7 +156,9 @@ impl Ingest {
             links: HashMap::new(),
             removed_folders: Vec::new(),
             totals: rows::Totals::default(),
-            committed: false,
+            kept,
+            flushed_at: 0,
+            is_over: false,
             _push_lock: push_lock,
             _line_lock: line_lock,
         })
@@ -165,14 +182,36 @@ impl Ingest {
 
 impl Drop for Ingest {
     fn drop(&mut self) {
-        if !self.committed {
-            // What cannot be swept now is swept by the next command.
-            let repository = &self.repository;
-            let _ = crate::ballast::with_room(repository.path(), || {
-                repository.sweep_push(self.writer.push)?;
-                repository.unlink_dead()
-            });
+        if !self.is_over {
+            // What cannot be put away now is dropped by whoever claims it.
+            let _ = self.put_away();
         }
+    }
+}
+
+impl Repository {
+    /// The number of the line that such a push would belong to, 0 if there is none yet, and its
+    /// newest snapshot.
+    pub fn newest_of(&self, options: &PushOptions) -> Result<(LineId, Option<Snapshot>)> {
+        let connection = self.connection()?;
+        let line: Option<LineId> = connection
+            .query_row(
+                "SELECT id FROM lines WHERE host = ?1 AND roots = ?2",
+                (&options.host, join_roots(&options.roots)),
+                |row| row.get(0),
+            )
+            .optional()?;
+        let Some(line) = line else {
+            return Ok((LineId(0), None));
+        };
+        let newest = connection
+            .query_row(
+                &format!("SELECT {SNAPSHOT} WHERE s.line = ?1 ORDER BY s.id DESC LIMIT 1"),
+                [line],
+                Snapshot::read,
+            )
+            .optional()?;
+        Ok((line, newest))
     }
 }
 

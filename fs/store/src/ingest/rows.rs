@@ -7,10 +7,13 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use crate::catalog::{Content, Entry, Part, Run, take};
 use crate::ingest::Ingest;
 use crate::meta::{encode_extents, encode_xattrs};
-use crate::{ContentId, EntryId, FolderId, Kind, Owner, Result};
+use crate::{ContentId, EntryId, FolderId, Kind, Owner, Result, RunId};
 
 /// Rows written in one transaction.
 const BATCH: usize = 8_000;
+
+/// After so many stored bytes rows are written even if they are few: a crash loses no more.
+const FLUSH: u64 = 16 << 20;
 
 /// A row to be written.
 pub(super) enum NewRow {
@@ -23,6 +26,13 @@ pub(super) enum NewRow {
         content: ContentId,
         segment: u64,
         part: Part,
+    },
+    Partial {
+        key: [u8; 16],
+        run: RunId,
+    },
+    Complete {
+        key: [u8; 16],
     },
 }
 
@@ -65,11 +75,14 @@ impl Totals {
 impl Ingest {
     pub(super) fn add_row(&mut self, row: NewRow) -> Result<()> {
         self.rows.waiting.push(row);
-        if self.rows.is_full() { self.flush() } else { Ok(()) }
+        let is_due = self.rows.is_full() || self.writer.written - self.flushed_at >= FLUSH;
+        if is_due { self.flush() } else { Ok(()) }
     }
 
     /// Writes the rows that wait. They are invisible until the commit.
     pub(super) fn flush(&mut self) -> Result<()> {
+        self.flushed_at = self.writer.written;
+        self.writer.reserve_rows(self.rows.waiting.len())?;
         let mut connection = self.repository.connection()?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for row in self.rows.waiting.drain(..) {
@@ -98,6 +111,16 @@ fn insert(connection: &Connection, row: NewRow, push: crate::PushId, owners: &mu
         NewRow::Run(run) => run.insert(connection)?,
         NewRow::Content(content) => content.insert(connection, push)?,
         NewRow::Part { content, segment, part } => part.insert(connection, content, segment)?,
+        NewRow::Partial { key, run } => {
+            connection
+                .prepare_cached("INSERT OR IGNORE INTO partials (push, key, run) VALUES (?1, ?2, ?3)")?
+                .execute((push, key, run))?;
+        }
+        NewRow::Complete { key } => {
+            connection
+                .prepare_cached("DELETE FROM partials WHERE push = ?1 AND key = ?2")?
+                .execute((push, key))?;
+        }
     }
     Ok(())
 }

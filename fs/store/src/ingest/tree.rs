@@ -234,7 +234,11 @@ impl Ingest {
         }
         let connection = self.repository.connection()?;
         match Content::find(&connection, &body.hash, Some(self.writer.push))? {
-            Some(content) if content.size == body.size => Ok(content.id),
+            Some(content) if content.size == body.size => {
+                drop(connection);
+                self.check_kept(&content)?;
+                Ok(content.id)
+            }
             Some(content) => Err(Error::Refused(format!(
                 "content {} has {} bytes, not {}",
                 body.hash, content.size, body.size

@@ -63,6 +63,9 @@ impl Budget for Limit {
     }
 }
 
+/// About what a row takes in the catalog with its indexes, in bytes; measured by FORMAT.md.
+const ROW: u64 = 160;
+
 /// Files registered in one transaction.
 const RESERVE: usize = 16;
 
@@ -170,6 +173,11 @@ impl Writer {
         self.folders.insert(folder.to_owned());
         let file = File::create_new(&path).at(&path)?;
         Ok((id, file, path))
+    }
+
+    /// Takes room for rows of the catalog off the budget.
+    pub fn reserve_rows(&mut self, rows: usize) -> Result<()> {
+        self.budget.reserve(rows as u64 * ROW)
     }
 
     pub(super) fn reserve_bytes(&mut self, bytes: u64) -> Result<()> {

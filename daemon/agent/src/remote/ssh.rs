@@ -1,0 +1,225 @@
+//! SSH by russh: a connection, the login, and the subsystem's channel as blocking streams.
+//!
+//! russh lives in a runtime of its own; nothing else here is asynchronous.
+
+use std::io::{self, Read, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use russh::client::{self, AuthResult};
+use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
+use russh::{Preferred, cipher};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::runtime::{Handle, Runtime};
+
+use super::transport::Transport;
+use super::{Address, ConnectError};
+
+/// How long a server may take to answer before it counts as unreachable.
+const CONNECT: Duration = Duration::from_secs(20);
+
+/// How one logs in.
+#[derive(Clone)]
+pub enum Login {
+    /// With a machine's key.
+    Key(Arc<PrivateKey>),
+    /// With a password or the token of an invitation, to enrol a key.
+    Password(String),
+}
+
+/// Who decides whether a server is the right one: is given its key as `SHA256:…`.
+pub type TrustHost<'a> = &'a dyn Fn(&str) -> bool;
+
+/// AES-GCM first: it is twice as fast as what russh would choose, wherever AES is in hardware.
+pub fn preferred() -> Preferred {
+    Preferred {
+        cipher: [cipher::AES_256_GCM, cipher::AES_128_GCM, cipher::CHACHA20_POLY1305, cipher::AES_256_CTR].to_vec().into(),
+        ..Preferred::default()
+    }
+}
+
+/// What happens while a connection is made.
+struct Observer {
+    /// The key that the server showed.
+    shown: Arc<Mutex<Option<String>>>,
+    /// The key that it must have.
+    pinned: Option<String>,
+}
+
+impl client::Handler for Observer {
+    type Error = russh::Error;
+
+    async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, russh::Error> {
+        let PublicKeyOrCertificate::PublicKey { key, .. } = key else {
+            return Ok(false);
+        };
+        let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
+        let is_right = self.pinned.as_ref().is_none_or(|pinned| *pinned == fingerprint);
+        *self.shown.lock().expect("no panic while held") = Some(fingerprint);
+        Ok(is_right)
+    }
+}
+
+/// Finds out which key a server has, without logging in.
+///
+/// # Errors
+/// [`ConnectError`] if there is nobody.
+pub fn host_key(address: &Address) -> Result<String, ConnectError> {
+    let runtime = runtime()?;
+    let (_, shown) = runtime.block_on(begin(address, None))?;
+    runtime.shutdown_background();
+    shown.ok_or_else(|| ConnectError::lost(address, "it showed no host key"))
+}
+
+/// Connects, checks the host key against `pinned`, logs in and opens the subsystem.
+///
+/// # Errors
+/// [`ConnectError`], which says whether trying again may help.
+pub fn connect(address: &Address, user: &str, login: &Login, pinned: &str) -> Result<Transport, ConnectError> {
+    let runtime = runtime()?;
+    let opened = runtime.block_on(open(address, user, login, pinned));
+    let (session, reader, writer) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            runtime.shutdown_background();
+            return Err(error);
+        }
+    };
+    let handle = runtime.handle().clone();
+    let session = Arc::new(Session {
+        runtime: Mutex::new(Some(runtime)),
+        _session: session,
+    });
+    let blocking = |inner| Blocking {
+        handle: handle.clone(),
+        inner,
+    };
+    Ok(Transport {
+        reader: Box::new(BlockingReader(blocking(reader))),
+        writer: Box::new(BlockingWriter(Blocking { handle, inner: writer })),
+        hang_up: Box::new(move || session.end()),
+    })
+}
+
+fn runtime() -> Result<Runtime, ConnectError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("yore-ssh")
+        .enable_all()
+        .build()
+        .map_err(ConnectError::Local)
+}
+
+async fn begin(
+    address: &Address,
+    pinned: Option<String>,
+) -> Result<(Option<client::Handle<Observer>>, Option<String>), ConnectError> {
+    let config = client::Config {
+        preferred: preferred(),
+        nodelay: true,
+        inactivity_timeout: None,
+        keepalive_interval: Some(Duration::from_secs(30)),
+        keepalive_max: 6,
+        window_size: 16 << 20,
+        maximum_packet_size: 64 << 10,
+        channel_buffer_size: 256,
+        ..client::Config::default()
+    };
+    let shown: Arc<Mutex<Option<String>>> = Arc::default();
+    let observer = Observer {
+        shown: shown.clone(),
+        pinned: pinned.clone(),
+    };
+    let connecting = client::connect(Arc::new(config), (address.host.as_str(), address.port), observer);
+    let connected = tokio::time::timeout(CONNECT, connecting).await;
+    let shown = shown.lock().expect("no panic while held").clone();
+    match connected {
+        Err(_) => Err(ConnectError::lost(address, "no answer within 20 seconds")),
+        Ok(Ok(session)) => Ok((Some(session), shown)),
+        Ok(Err(_)) if pinned.is_some() && shown.is_some() && pinned != shown => Err(ConnectError::HostKey {
+            address: address.to_string(),
+            found: shown.unwrap_or_default(),
+            pinned: pinned.unwrap_or_default(),
+        }),
+        Ok(Err(error)) => Err(ConnectError::lost(address, error)),
+    }
+}
+
+type Opened = (
+    client::Handle<Observer>,
+    Box<dyn AsyncRead + Send + Unpin>,
+    Box<dyn AsyncWrite + Send + Unpin>,
+);
+
+async fn open(address: &Address, user: &str, login: &Login, pinned: &str) -> Result<Opened, ConnectError> {
+    let lost = |error: russh::Error| ConnectError::lost(address, error);
+    let (session, _) = begin(address, Some(pinned.to_owned())).await?;
+    let mut session = session.expect("a connection that was made");
+    let logging_in = async {
+        match login {
+            Login::Key(key) => {
+                let key = PrivateKeyWithHashAlg::new(key.clone(), None);
+                session.authenticate_publickey(user, key).await
+            }
+            Login::Password(password) => session.authenticate_password(user, password).await,
+        }
+    };
+    let logged_in = tokio::time::timeout(CONNECT, logging_in).await;
+    match logged_in {
+        Err(_) => return Err(ConnectError::lost(address, "no answer to the login within 20 seconds")),
+        Ok(Err(error)) => return Err(lost(error)),
+        Ok(Ok(AuthResult::Failure { .. })) => {
+            return Err(ConnectError::Login {
+                address: address.to_string(),
+                user: user.to_owned(),
+                by_key: matches!(login, Login::Key(_)),
+            });
+        }
+        Ok(Ok(AuthResult::Success)) => {}
+    }
+    let channel = session.channel_open_session().await.map_err(lost)?;
+    channel.request_subsystem(false, yore_wire::SUBSYSTEM).await.map_err(lost)?;
+    let (read, write) = tokio::io::split(channel.into_stream());
+    Ok((session, Box::new(read), Box::new(write)))
+}
+
+/// What keeps a connection alive.
+struct Session {
+    runtime: Mutex<Option<Runtime>>,
+    _session: client::Handle<Observer>,
+}
+
+impl Session {
+    fn end(&self) {
+        if let Some(runtime) = self.runtime.lock().expect("no panic while held").take() {
+            // The tasks are dropped, the socket with them; whoever waits gets an error.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+struct Blocking<T> {
+    handle: Handle,
+    inner: T,
+}
+
+struct BlockingReader(Blocking<Box<dyn AsyncRead + Send + Unpin>>);
+struct BlockingWriter(Blocking<Box<dyn AsyncWrite + Send + Unpin>>);
+
+impl Read for BlockingReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Blocking { handle, inner } = &mut self.0;
+        handle.block_on(inner.read(buffer))
+    }
+}
+
+impl Write for BlockingWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Blocking { handle, inner } = &mut self.0;
+        handle.block_on(inner.write(bytes))
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        let Blocking { handle, inner } = &mut self.0;
+        handle.block_on(inner.flush())
+    }
+}
