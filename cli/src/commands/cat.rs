@@ -42,7 +42,7 @@ pub fn run(context: &Context, args: &Cat) -> Result<Status> {
     }
     let mut out = Out::new();
     if let Some(content) = entry.content {
-        let reader = repository.open(content)?;
+        let reader = repository.open(content, entry.size)?;
         let mut buffer = vec![0; CHUNK];
         let mut offset = 0;
         while offset < reader.size() {

@@ -61,6 +61,7 @@ impl Destination {
     pub fn begin(target: &Target, options: PushOptions, limit: Option<u64>) -> Result<Self> {
         match target {
             Target::Here(repository) => Self::begin_here(repository, options, limit),
+            Target::There(remote) => crate::remote::begin(remote.server(), options, false),
         }
     }
 
@@ -69,17 +70,36 @@ impl Destination {
         match target {
             Target::Here(repository) => {
                 let (line, base) = repository.newest_of(options)?;
-                Ok(Destination {
-                    base,
-                    line: format!("{}-{line}", repository.id()),
-                    compression: Compression::Off,
-                    questions: Box::new(Here(repository.clone())),
-                    pipeline: Pipeline::start(Box::new(Nowhere)),
-                    kept: HashSet::new(),
-                    kept_groups: KeptGroups::new(),
-                    goes_on: false,
-                })
+                Ok(Self::new(
+                    Box::new(Nowhere),
+                    Box::new(Here(repository.clone())),
+                    Compression::Off,
+                    (base, format!("{}-{line}", repository.id())),
+                    Default::default(),
+                ))
             }
+            Target::There(remote) => crate::remote::begin(remote.server(), options.clone(), true),
+        }
+    }
+
+    /// A push to a receiver, told against the newest snapshot of a line, that goes on where an
+    /// earlier one died.
+    pub fn new(
+        receiver: Box<dyn Receiver>,
+        questions: Box<dyn Questions>,
+        compression: Compression,
+        (base, line): (Option<Snapshot>, String),
+        (kept, kept_groups): (HashSet<[u8; 16]>, KeptGroups),
+    ) -> Self {
+        Destination {
+            pipeline: Pipeline::start(receiver),
+            questions,
+            compression,
+            base,
+            line,
+            goes_on: !kept.is_empty() || !kept_groups.is_empty(),
+            kept,
+            kept_groups,
         }
     }
 
@@ -98,16 +118,16 @@ impl Destination {
             kept_groups.entry(key).or_default().extend((first..).zip(values));
             Ok(())
         })?;
-        Ok(Destination {
-            goes_on: !kept.is_empty() || !kept_groups.is_empty(),
+        let line = (ingest.base().cloned(), format!("{}-{}", repository.id(), ingest.line()));
+        let questions = Box::new(Here(repository.clone()));
+        let kept = (kept, kept_groups);
+        Ok(Self::new(
+            Box::new(ingest),
+            questions,
+            repository.compression(),
+            line,
             kept,
-            kept_groups,
-            base: ingest.base().cloned(),
-            line: format!("{}-{}", repository.id(), ingest.line()),
-            compression: repository.compression(),
-            questions: Box::new(Here(repository.clone())),
-            pipeline: Pipeline::start(Box::new(ingest)),
-        })
+        ))
     }
 
     /// How new data is to be compressed.

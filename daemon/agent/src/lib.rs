@@ -26,6 +26,7 @@ mod xattrs;
 
 pub mod filter;
 pub mod metadata;
+pub mod remote;
 pub mod restore;
 pub mod roots;
 pub mod snapshot;

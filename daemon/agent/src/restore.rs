@@ -134,7 +134,7 @@ pub trait Source {
     /// What is in a folder, sorted bytewise by name.
     fn list(&self, folder: FolderId) -> yore_store::Result<Arc<Listing>>;
     /// Opens a content for reading.
-    fn open(&self, content: ContentId) -> yore_store::Result<Box<dyn OpenContent>>;
+    fn open(&self, content: ContentId, size: u64) -> yore_store::Result<Box<dyn OpenContent>>;
 }
 
 struct InHistory<'a> {
@@ -155,8 +155,8 @@ impl Source for InHistory<'_> {
     fn list(&self, folder: FolderId) -> yore_store::Result<Arc<Listing>> {
         self.history.list(self.snapshot.id, folder)
     }
-    fn open(&self, content: ContentId) -> yore_store::Result<Box<dyn OpenContent>> {
-        self.history.open(content)
+    fn open(&self, content: ContentId, size: u64) -> yore_store::Result<Box<dyn OpenContent>> {
+        self.history.open(content, size)
     }
 }
 

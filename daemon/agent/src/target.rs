@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use yore_store::{History, Repository};
 
+use crate::remote::{Remote, RemoteHistory};
+
 /// Where a push goes.
 #[derive(Clone)]
 pub enum Target {
     /// A folder that this process can reach.
     Here(Arc<Repository>),
+    /// A server's.
+    There(Arc<Remote>),
 }
 
 impl Target {
@@ -16,6 +20,7 @@ impl Target {
     pub fn history(&self) -> Arc<dyn History> {
         match self {
             Target::Here(repository) => Arc::new(repository.clone()),
+            Target::There(remote) => Arc::new(RemoteHistory(remote.clone())),
         }
     }
 
@@ -31,6 +36,7 @@ impl Target {
                 })
                 .into_iter()
                 .collect(),
+            Target::There(_) => Vec::new(),
         }
     }
 }

@@ -77,7 +77,7 @@ impl SnapshotFilesystem {
             .ok_or(Errno::EINVAL)?;
         let reader = entry
             .content
-            .map(|content| self.tree.repository.open(content))
+            .map(|content| self.tree.repository.open(content, entry.size))
             .transpose()?;
         let backing = reader
             .as_ref()

@@ -51,7 +51,9 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let bad = |what: &str| format!("{text}: {what}; write ssh://[USER@]HOST[:PORT]/REPOSITORY");
-        let rest = text.strip_prefix("ssh://").ok_or_else(|| bad("does not begin with ssh://"))?;
+        let rest = text
+            .strip_prefix("ssh://")
+            .ok_or_else(|| bad("does not begin with ssh://"))?;
         let (server, repository) = match rest.split_once('/') {
             Some((server, name)) => (server, Some(name.trim_end_matches('/')).filter(|name| !name.is_empty())),
             None => (rest, None),

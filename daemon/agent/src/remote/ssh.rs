@@ -33,7 +33,14 @@ pub type TrustHost<'a> = &'a dyn Fn(&str) -> bool;
 /// AES-GCM first: it is twice as fast as what russh would choose, wherever AES is in hardware.
 pub fn preferred() -> Preferred {
     Preferred {
-        cipher: [cipher::AES_256_GCM, cipher::AES_128_GCM, cipher::CHACHA20_POLY1305, cipher::AES_256_CTR].to_vec().into(),
+        cipher: [
+            cipher::AES_256_GCM,
+            cipher::AES_128_GCM,
+            cipher::CHACHA20_POLY1305,
+            cipher::AES_256_CTR,
+        ]
+        .to_vec()
+        .into(),
         ..Preferred::default()
     }
 }
@@ -178,7 +185,10 @@ async fn open(address: &Address, user: &str, login: &Login, pinned: &str) -> Res
         Ok(Ok(AuthResult::Success)) => {}
     }
     let channel = session.channel_open_session().await.map_err(lost)?;
-    channel.request_subsystem(false, yore_wire::SUBSYSTEM).await.map_err(lost)?;
+    channel
+        .request_subsystem(false, yore_wire::SUBSYSTEM)
+        .await
+        .map_err(lost)?;
     let (read, write) = tokio::io::split(channel.into_stream());
     Ok((session, Box::new(read), Box::new(write)))
 }

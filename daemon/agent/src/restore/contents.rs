@@ -26,7 +26,7 @@ pub(super) fn write(
         file.set_len(entry.size)?;
         return Ok(0);
     };
-    let content = source.open(content)?;
+    let content = source.open(content, entry.size)?;
     let whole = [(0, entry.size)];
     let extents = entry.meta.data.as_deref().unwrap_or(&whole);
     let mut buffer = vec![0; BLOCK.min(usize::try_from(entry.size).unwrap_or(BLOCK))];

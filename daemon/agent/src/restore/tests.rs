@@ -44,7 +44,7 @@ impl Source for Memory {
     fn list(&self, folder: FolderId) -> yore_store::Result<Arc<Listing>> {
         Ok(Arc::new(self.folders[folder.0 as usize].clone()))
     }
-    fn open(&self, content: ContentId) -> yore_store::Result<Box<dyn OpenContent>> {
+    fn open(&self, content: ContentId, _size: u64) -> yore_store::Result<Box<dyn OpenContent>> {
         Ok(Box::new(Bytes(self.contents[&content.0].clone())))
     }
 }

@@ -88,8 +88,8 @@ pub trait History: Send + Sync {
     fn links(&self, snapshot: SnapshotId, link: i64) -> Result<Vec<Entry>>;
     /// The entries of a folder in a snapshot, sorted by name.
     fn list(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Arc<Listing>>;
-    /// Opens a content for reading.
-    fn open(&self, content: ContentId) -> Result<Box<dyn OpenContent>>;
+    /// Opens a content for reading; `size` is what an entry that names it says.
+    fn open(&self, content: ContentId, size: u64) -> Result<Box<dyn OpenContent>>;
     /// Room on its disk.
     fn space(&self) -> Result<Space>;
     /// The versions of an absolute path through all snapshots, oldest first.
@@ -192,7 +192,7 @@ impl History for Arc<Repository> {
     fn list(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Arc<Listing>> {
         Repository::list(self, snapshot, folder)
     }
-    fn open(&self, content: ContentId) -> Result<Box<dyn OpenContent>> {
+    fn open(&self, content: ContentId, _size: u64) -> Result<Box<dyn OpenContent>> {
         Ok(Box::new(self.open_content(content)?))
     }
     fn space(&self) -> Result<Space> {

@@ -1,0 +1,326 @@
+//! One connection to a server: questions with their answers, and a push's messages.
+//!
+//! ```text
+//! ask, tell ──▶ writer (buffered) ──▶ server
+//! answers ◀── by number ◀── reader (a thread of its own) ◀── server
+//! ```
+//!
+//! The thread always reads on, so that a push that sends is never held up by answers that
+//! nobody fetches.
+
+use std::collections::HashMap;
+use std::io::{self, BufWriter, Write};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use yore_store::{Error, Result};
+use yore_wire::{
+    Answer, Failure, Hello, Message, NEWEST, OLDEST, Packet, PacketReader, Question, Welcome, write_packet,
+};
+
+use super::transport::Transport;
+
+/// Packets of one answer that may wait for whoever asked.
+const WAITING: usize = 64;
+
+/// What is gathered before it is written.
+const BUFFER: usize = 256 << 10;
+
+/// How often a push says that it is there while it reads and sends nothing.
+const ALIVE: Duration = Duration::from_secs(10);
+
+/// A connection to a server.
+pub(crate) struct Connection {
+    shared: Arc<Shared>,
+    hang_up: Box<dyn Fn() + Send + Sync>,
+    /// What the server said of itself.
+    pub welcome: Welcome,
+}
+
+struct Shared {
+    place: String,
+    writer: Mutex<BufWriter<Box<dyn Write + Send>>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    asked: HashMap<u64, SyncSender<Piece>>,
+    /// Why nothing more will come.
+    lost: Option<String>,
+    push_failed: Option<Failure>,
+}
+
+enum Piece {
+    More(Vec<Answer>),
+    Done(Vec<Answer>),
+    Failed(Failure),
+}
+
+impl Connection {
+    /// Greets the server; `place` is what errors call it.
+    ///
+    /// # Errors
+    /// [`Error::Elsewhere`] if it does not answer, or speaks no version that we do.
+    pub fn begin(transport: Transport, place: &str) -> Result<Self> {
+        let Transport {
+            reader,
+            mut writer,
+            hang_up,
+        } = transport;
+        let mut reader = PacketReader::new(reader);
+        let hello = Packet::Hello(Hello {
+            oldest: OLDEST,
+            newest: NEWEST,
+            program: format!("yore {}", env!("CARGO_PKG_VERSION")),
+        });
+        let greeted = write_packet(&mut writer, &hello)
+            .and_then(|()| writer.flush())
+            .and_then(|()| reader.next_packet());
+        let welcome = match greeted {
+            Ok(Some(Packet::Welcome(welcome))) => welcome,
+            Ok(Some(_)) => return Err(elsewhere(place, "this is no yored", false)),
+            Ok(None) => return Err(elsewhere(place, "the server closed the connection", true)),
+            Err(error) => return Err(elsewhere(place, error, true)),
+        };
+        check_version(place, &welcome)?;
+        let shared = Arc::new(Shared {
+            place: place.to_owned(),
+            writer: Mutex::new(BufWriter::with_capacity(BUFFER, writer)),
+            state: Mutex::default(),
+        });
+        let receiving = shared.clone();
+        std::thread::Builder::new()
+            .name("yore-answers".into())
+            .spawn(move || receiving.receive(reader))
+            .map_err(|error| elsewhere(place, error, false))?;
+        Ok(Connection {
+            shared,
+            hang_up,
+            welcome,
+        })
+    }
+
+    /// What errors call the server.
+    pub fn place(&self) -> &str {
+        &self.shared.place
+    }
+
+    /// Asks; the answers come as they are fetched.
+    pub fn ask(&self, question: Question) -> Result<Answers> {
+        let (number, pieces) = self.shared.register()?;
+        self.shared.write(&Packet::Ask(number, question), true)?;
+        Ok(Answers {
+            shared: self.shared.clone(),
+            number,
+            pieces,
+            ready: Vec::new().into_iter(),
+            is_done: false,
+        })
+    }
+
+    /// Asks what has one answer, or none.
+    pub fn ask_one(&self, question: Question) -> Result<Option<Answer>> {
+        let mut answers = self.ask(question)?;
+        let first = answers.next().transpose()?;
+        answers.try_for_each(|answer| answer.map(drop))?;
+        Ok(first)
+    }
+
+    /// Tells a message of the push.
+    ///
+    /// # Errors
+    /// What the push failed of, as soon as the server has said so.
+    pub fn tell(&self, message: Message) -> Result<()> {
+        self.shared.push_failure()?;
+        match self.shared.write(&Packet::Tell(message), false) {
+            Ok(()) => Ok(()),
+            // The server's own words say more than that it has hung up.
+            Err(error) => self.shared.push_failure().and(Err(error)),
+        }
+    }
+
+    /// Says that the push goes on although nothing is sent, until what is returned is dropped.
+    pub fn keep_alive(&self) -> Alive {
+        let (stop, stopped) = sync_channel::<()>(0);
+        let shared = self.shared.clone();
+        std::thread::spawn(move || {
+            while stopped.recv_timeout(ALIVE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                if shared.write(&Packet::Alive, true).is_err() {
+                    return;
+                }
+            }
+        });
+        Alive { _stop: stop }
+    }
+
+    /// Ends the connection; whoever waits for an answer gets an error.
+    pub fn hang_up(&self) {
+        (self.hang_up)();
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let _ = self.shared.writer().flush();
+        self.hang_up();
+    }
+}
+
+/// While it is there, the server hears now and then that the push goes on.
+pub(crate) struct Alive {
+    _stop: SyncSender<()>,
+}
+
+fn check_version(place: &str, welcome: &Welcome) -> Result<()> {
+    if (OLDEST..=NEWEST).contains(&welcome.version) {
+        return Ok(());
+    }
+    let (theirs, program) = (welcome.newest, &welcome.program);
+    let advice = match theirs < OLDEST {
+        true => format!(
+            "the server ({program}) speaks protocol {theirs} at most, this yore {OLDEST} at least; update the server"
+        ),
+        false => format!(
+            "the server ({program}) speaks protocol {} at least, this yore {NEWEST} at most; update yore here",
+            welcome.oldest
+        ),
+    };
+    Err(elsewhere(place, advice, false))
+}
+
+pub(super) fn elsewhere(place: &str, message: impl ToString, lost: bool) -> Error {
+    Error::Elsewhere {
+        place: place.to_owned(),
+        message: message.to_string(),
+        lost,
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while held")
+    }
+
+    fn writer(&self) -> MutexGuard<'_, BufWriter<Box<dyn Write + Send>>> {
+        self.writer.lock().expect("no panic while held")
+    }
+
+    fn register(&self) -> Result<(u64, Receiver<Piece>)> {
+        let (pieces, fetched) = sync_channel(WAITING);
+        let mut state = self.state();
+        if let Some(why) = &state.lost {
+            return Err(elsewhere(&self.place, why, true));
+        }
+        state.next += 1;
+        let number = state.next;
+        state.asked.insert(number, pieces);
+        Ok((number, fetched))
+    }
+
+    fn push_failure(&self) -> Result<()> {
+        match &self.state().push_failed {
+            None => Ok(()),
+            Some(failure) => Err(failure.clone().into_error(&self.place)),
+        }
+    }
+
+    fn write(&self, packet: &Packet, flush: bool) -> Result<()> {
+        let mut writer = self.writer();
+        let written = write_packet(&mut *writer, packet);
+        let written = written.and_then(|()| if flush { writer.flush() } else { Ok(()) });
+        drop(writer);
+        written.map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidInput => Error::Refused(error.to_string()),
+            // The reader may have heard the reason.
+            _ => elsewhere(
+                &self.place,
+                self.state().lost.clone().unwrap_or_else(|| error.to_string()),
+                true,
+            ),
+        })
+    }
+
+    fn receive(&self, mut reader: PacketReader<Box<dyn io::Read + Send>>) {
+        let why = loop {
+            match reader.next_packet() {
+                Ok(Some(packet)) => self.take(packet),
+                Ok(None) => break "the connection was closed".to_owned(),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    break format!("the server sent nonsense: {error}");
+                }
+                Err(error) => break format!("the connection was lost: {error}"),
+            }
+        };
+        let mut state = self.state();
+        state.lost = Some(why);
+        state.asked.clear();
+    }
+
+    fn take(&self, packet: Packet) {
+        let (number, piece, is_last) = match packet {
+            Packet::More(number, answers) => (number, Piece::More(answers), false),
+            Packet::Done(number, answers) => (number, Piece::Done(answers), true),
+            Packet::Failed(number, failure) => (number, Piece::Failed(failure), true),
+            Packet::PushFailed(failure) => {
+                self.state().push_failed = Some(failure);
+                return;
+            }
+            // Nothing that a server says.
+            _ => return,
+        };
+        let asker = match is_last {
+            true => self.state().asked.remove(&number),
+            false => self.state().asked.get(&number).cloned(),
+        };
+        // Who asked may have had enough.
+        if let Some(asker) = asker {
+            let _ = asker.send(piece);
+        }
+    }
+}
+
+/// The answers to one question.
+pub(crate) struct Answers {
+    shared: Arc<Shared>,
+    number: u64,
+    pieces: Receiver<Piece>,
+    ready: std::vec::IntoIter<Answer>,
+    is_done: bool,
+}
+
+impl Iterator for Answers {
+    type Item = Result<Answer>;
+
+    fn next(&mut self) -> Option<Result<Answer>> {
+        loop {
+            if let Some(answer) = self.ready.next() {
+                return Some(Ok(answer));
+            }
+            if self.is_done {
+                return None;
+            }
+            match self.pieces.recv() {
+                Ok(Piece::More(answers)) => self.ready = answers.into_iter(),
+                Ok(Piece::Done(answers)) => (self.ready, self.is_done) = (answers.into_iter(), true),
+                Ok(Piece::Failed(failure)) => {
+                    self.is_done = true;
+                    return Some(Err(failure.into_error(&self.shared.place)));
+                }
+                Err(_) => {
+                    self.is_done = true;
+                    let why = self.shared.state().lost.clone();
+                    return Some(Err(elsewhere(&self.shared.place, why.unwrap_or_default(), true)));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        self.shared.state().asked.remove(&self.number);
+    }
+}

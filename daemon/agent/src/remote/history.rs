@@ -1,0 +1,289 @@
+//! A server's repository as a [`History`]: each call is a question.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::Path;
+use std::sync::Arc;
+
+use lru::LruCache;
+use yore_store::{
+    Change, ContentId, Entry, EntryId, Error, FolderId, Forgotten, Found, GROUP, History, Listing, OpenContent, Result,
+    Snapshot, SnapshotId, Space, Stats, Swept, Verified, Version, Wanted,
+};
+use yore_wire::{Answer, MOST_SMALL, Question};
+
+use super::content::RemoteContent;
+use super::{Remote, unexpected};
+
+/// Entries that are kept of listings.
+const KEPT_ENTRIES: usize = 100_000;
+
+/// Listings in which what comes next is looked for.
+const RECENT: usize = 8;
+
+/// Bytes of small contents that are asked for at once.
+const AHEAD: u64 = 512 << 10;
+
+/// Listings that were asked for lately.
+pub(super) struct Listings {
+    kept: LruCache<(SnapshotId, FolderId), Arc<Listing>>,
+    entries: usize,
+    /// The last ones, and where in them contents stand: who reads one file reads the next.
+    recent: VecDeque<(Arc<Listing>, HashMap<ContentId, usize>)>,
+}
+
+impl Default for Listings {
+    fn default() -> Self {
+        Listings {
+            kept: LruCache::unbounded(),
+            entries: 0,
+            recent: VecDeque::new(),
+        }
+    }
+}
+
+impl Listings {
+    fn keep(&mut self, key: (SnapshotId, FolderId), listing: &Arc<Listing>) {
+        self.entries += listing.len() + 1;
+        if let Some((_, old)) = self.kept.push(key, listing.clone()) {
+            self.entries -= old.len() + 1;
+        }
+        while self.entries > KEPT_ENTRIES && self.kept.len() > 1 {
+            let Some((_, old)) = self.kept.pop_lru() else { break };
+            self.entries -= old.len() + 1;
+        }
+        let places = listing
+            .iter()
+            .enumerate()
+            .filter_map(|(index, entry)| Some((entry.content?, index)));
+        self.recent.push_front((listing.clone(), places.collect()));
+        self.recent.truncate(RECENT);
+    }
+
+    /// A content and the small ones that come after it in its folder.
+    fn from(&self, content: ContentId) -> Vec<ContentId> {
+        let found = self
+            .recent
+            .iter()
+            .find_map(|(listing, places)| Some((listing, *places.get(&content)?)));
+        let Some((listing, index)) = found else {
+            return vec![content];
+        };
+        let (mut contents, mut bytes) = (Vec::new(), 0);
+        for entry in &listing[index..] {
+            let Some(next) = entry.content.filter(|_| entry.size <= GROUP) else {
+                continue;
+            };
+            bytes += entry.size;
+            if contents.len() == MOST_SMALL / 2 || bytes > AHEAD && !contents.is_empty() {
+                break;
+            }
+            contents.push(next);
+        }
+        contents
+    }
+}
+
+impl Remote {
+    /// Asks what has one answer.
+    fn one<T>(&self, question: Question, pick: impl Fn(Answer) -> Option<T>) -> Result<T> {
+        self.asked(|connection| {
+            let answer = connection.ask_one(question.clone())?;
+            answer.and_then(&pick).ok_or_else(|| unexpected(connection.place()))
+        })
+    }
+
+    /// Asks what has many answers, gathered.
+    fn all<T>(&self, question: Question, pick: impl Fn(Answer) -> Option<T>) -> Result<Vec<T>> {
+        self.asked(|connection| {
+            connection
+                .ask(question.clone())?
+                .map(|answer| pick(answer?).ok_or_else(|| unexpected(connection.place())))
+                .collect()
+        })
+    }
+
+    /// Asks what has many answers, each told as it comes. Not asked again once one was told.
+    fn each(&self, question: Question, tell: &mut dyn FnMut(Answer) -> Option<()>) -> Result<()> {
+        let connection = self.connection()?;
+        for answer in connection.ask(question)? {
+            tell(answer?).ok_or_else(|| unexpected(connection.place()))?;
+        }
+        Ok(())
+    }
+
+    fn entries(&self, question: Question) -> Result<Vec<Entry>> {
+        self.all(question, |answer| match answer {
+            Answer::Entry(entry) => Some(entry),
+            _ => None,
+        })
+    }
+
+    /// Reads a small content, and those that come after it in its folder.
+    fn read_small(&self, content: ContentId) -> Result<()> {
+        let contents = self.listings.lock().expect("no panic while held").from(content);
+        self.asked(|connection| {
+            for answer in connection.ask(Question::ReadSmall {
+                contents: contents.clone(),
+            })? {
+                match answer? {
+                    Answer::Small { content, bytes } => self.contents.put(content, 0, bytes),
+                    _ => return Err(unexpected(connection.place())),
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// A listing as the rest of the program counts on it; a server may say anything.
+fn check_listing(entries: &[Entry], place: &str) -> Result<()> {
+    let is_name =
+        |name: &[u8]| !name.is_empty() && name != b"." && name != b".." && !name.contains(&b'/') && !name.contains(&0);
+    let sorted = entries.windows(2).all(|pair| pair[0].name < pair[1].name);
+    match sorted && entries.iter().all(|entry| is_name(&entry.name)) {
+        true => Ok(()),
+        false => Err(Error::Damaged(format!(
+            "{place}: a listing with names that files cannot have"
+        ))),
+    }
+}
+
+/// What commands and the mount hold of a repository on a server.
+#[derive(Clone)]
+pub struct RemoteHistory(pub Arc<Remote>);
+
+impl History for RemoteHistory {
+    fn place(&self) -> String {
+        self.0.place.clone()
+    }
+    fn id(&self) -> String {
+        self.0.opened.id.clone()
+    }
+    fn folder_here(&self) -> Option<&Path> {
+        None
+    }
+    fn version(&self) -> Result<i64> {
+        self.0.one(Question::Version, |answer| match answer {
+            Answer::Number(number) => Some(number),
+            _ => None,
+        })
+    }
+    fn snapshots(&self) -> Result<Vec<Snapshot>> {
+        self.0.all(Question::Snapshots, |answer| match answer {
+            Answer::Snapshot(snapshot) => Some(snapshot),
+            _ => None,
+        })
+    }
+    fn root(&self, snapshot: SnapshotId) -> Result<Entry> {
+        self.0.one(Question::Root { snapshot }, |answer| match answer {
+            Answer::Entry(entry) => Some(entry),
+            _ => None,
+        })
+    }
+    fn folder(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Option<Entry>> {
+        Ok(self.0.entries(Question::Folder { snapshot, folder })?.pop())
+    }
+    fn entry(&self, id: EntryId) -> Result<Option<Entry>> {
+        Ok(self.0.entries(Question::Entry { id })?.pop())
+    }
+    fn links(&self, snapshot: SnapshotId, link: i64) -> Result<Vec<Entry>> {
+        self.0.entries(Question::Links { snapshot, link })
+    }
+    fn list(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Arc<Listing>> {
+        let key = (snapshot, folder);
+        let kept = self
+            .0
+            .listings
+            .lock()
+            .expect("no panic while held")
+            .kept
+            .get(&key)
+            .cloned();
+        if let Some(listing) = kept {
+            return Ok(listing);
+        }
+        let entries = self.0.entries(Question::List { snapshot, folder })?;
+        check_listing(&entries, &self.0.place)?;
+        let listing = Arc::new(entries);
+        self.0.listings.lock().expect("no panic while held").keep(key, &listing);
+        Ok(listing)
+    }
+    fn open(&self, content: ContentId, size: u64) -> Result<Box<dyn OpenContent>> {
+        if size <= GROUP && self.0.contents.get(content, 0).is_none() {
+            self.0.read_small(content)?;
+        }
+        Ok(Box::new(RemoteContent::new(self.0.clone(), content, size)))
+    }
+    fn space(&self) -> Result<Space> {
+        self.0.one(Question::Space, |answer| match answer {
+            Answer::Space(space) => Some(space),
+            _ => None,
+        })
+    }
+    fn versions(&self, path: &[u8]) -> Result<Vec<Version>> {
+        let path = path.to_vec();
+        self.0.all(Question::Versions { path }, |answer| match answer {
+            Answer::Version(version) => Some(version),
+            _ => None,
+        })
+    }
+    fn find(&self, wanted: &Wanted<'_>, found: &mut dyn FnMut(Found)) -> Result<()> {
+        let pattern = wanted.pattern.to_vec();
+        self.0.each(Question::Find { pattern }, &mut |answer| match answer {
+            Answer::Found(one) => {
+                found(one);
+                Some(())
+            }
+            _ => None,
+        })
+    }
+    fn diff(&self, a: &Snapshot, b: &Snapshot, change: &mut dyn FnMut(&[u8], Change)) -> Result<()> {
+        let (a, b) = (a.id, b.id);
+        self.0.each(Question::Diff { a, b }, &mut |answer| match answer {
+            Answer::Changed { path, change: how } => {
+                change(&path, how);
+                Some(())
+            }
+            _ => None,
+        })
+    }
+    fn stats(&self) -> Result<Stats> {
+        self.0.one(Question::Stats, |answer| match answer {
+            Answer::Stats(stats) => Some(stats),
+            _ => None,
+        })
+    }
+    fn verify(&self, read_data: bool, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified> {
+        let mut verified = None;
+        self.0
+            .each(Question::Verify { read_data }, &mut |answer| match answer {
+                Answer::Progress { done, all } => {
+                    progress(done, all);
+                    Some(())
+                }
+                Answer::Verified(result) => {
+                    verified = Some(result);
+                    Some(())
+                }
+                _ => None,
+            })?;
+        verified.ok_or_else(|| unexpected(&self.0.place))
+    }
+    fn forget(&self, snapshots: &[SnapshotId]) -> Result<Forgotten> {
+        let mut forgotten = None;
+        let snapshots = snapshots.to_vec();
+        self.0
+            .each(Question::Forget { snapshots }, &mut |answer| match answer {
+                Answer::Forgotten(result) => {
+                    forgotten = Some(result);
+                    Some(())
+                }
+                _ => None,
+            })?;
+        forgotten.ok_or_else(|| unexpected(&self.0.place))
+    }
+    fn sweep(&self) -> Result<Swept> {
+        // A server sweeps by itself.
+        Ok(Swept::default())
+    }
+}

@@ -1,0 +1,284 @@
+//! A repository on a server, over SSH.
+//!
+//! ```text
+//! Remote (a History) ─┐
+//!                     ├─▶ connection ─▶ transport: ssh (russh) or openssh (`ssh -s`)
+//! push  (a Receiver) ─┘
+//! ```
+//!
+//! What is said is daemon/wire/PROTOCOL.md. What a server sends is taken as that of a stranger:
+//! it is parsed with bounds, and a restore trusts no name of it.
+
+mod address;
+mod connection;
+mod content;
+mod history;
+mod openssh;
+mod push;
+mod ssh;
+mod transport;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use russh::keys::PrivateKey;
+use yore_store::{Error, Result};
+use yore_wire::{Answer, Opened, Question};
+
+pub use address::{Address, PORT};
+pub(crate) use connection::{Alive, Connection};
+pub use history::RemoteHistory;
+pub(crate) use push::begin;
+pub use ssh::{Login, host_key, preferred};
+pub use transport::Transport;
+
+use connection::elsewhere;
+use transport::Limited;
+
+/// What keeps an agent from reaching its server.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody answers, or the connection broke: the same may succeed later.
+    #[error("{address}: {message}")]
+    Lost {
+        /// The server.
+        address: String,
+        /// What happened.
+        message: String,
+    },
+    /// The server is another one than it was, or somebody is in between.
+    #[error(
+        "{address}: its host key is {found}, and {pinned} was pinned; if the server was really set up anew, \
+         `yore link --force` it again"
+    )]
+    HostKey {
+        /// The server.
+        address: String,
+        /// The key that it showed.
+        found: String,
+        /// The key that it must have.
+        pinned: String,
+    },
+    /// It does not let us in.
+    #[error("{address}: {user} is not let in {}", if *.by_key { "with this machine's key; was it revoked? `yore link` enrols it again" } else { "with this password or invitation; an invitation can be used once, until it expires" })]
+    Login {
+        /// The server.
+        address: String,
+        /// The account.
+        user: String,
+        /// With a key, not with a password.
+        by_key: bool,
+    },
+    /// Something here.
+    #[error(transparent)]
+    Local(io::Error),
+}
+
+impl ConnectError {
+    fn lost(address: &Address, message: impl ToString) -> Self {
+        ConnectError::Lost {
+            address: address.to_string(),
+            message: message.to_string(),
+        }
+    }
+}
+
+impl From<ConnectError> for Error {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Lost { address, message } => elsewhere(&address, message, true),
+            ConnectError::HostKey { ref address, .. } | ConnectError::Login { ref address, .. } => {
+                let text = error.to_string();
+                let message = text.strip_prefix(&format!("{address}: ")).unwrap_or(&text).to_owned();
+                elsewhere(address, message, false)
+            }
+            ConnectError::Local(source) => Error::Io {
+                path: PathBuf::from("ssh"),
+                source,
+            },
+        }
+    }
+}
+
+/// How to reach a repository on a server.
+#[derive(Clone)]
+pub struct Server {
+    /// Where it is; with user and repository.
+    pub address: Address,
+    /// The account to log in as.
+    pub user: String,
+    /// How to log in; of OpenSSH the key's file.
+    pub way: Way,
+    /// Bytes a second that may be sent; no limit if `None`.
+    pub limit_rate: Option<u64>,
+    /// Seconds from one push to the next, if there is a schedule: the server expects them.
+    pub interval: Option<u64>,
+}
+
+/// By what means a server is reached.
+#[derive(Clone)]
+pub enum Way {
+    /// By our own SSH.
+    Own {
+        /// This machine's key, or a password.
+        login: Login,
+        /// The host key that the server must have, `SHA256:…`.
+        host_key: String,
+    },
+    /// By the system's `ssh`.
+    OpenSsh {
+        /// The file of this machine's key.
+        key: Option<PathBuf>,
+    },
+}
+
+impl Server {
+    /// Connects and greets.
+    pub(crate) fn connect(&self) -> Result<Connection> {
+        let transport = match &self.way {
+            Way::Own { login, host_key } => ssh::connect(&self.address, &self.user, login, host_key)?,
+            Way::OpenSsh { key } => openssh::connect(&self.address, &self.user, key.as_deref())?,
+        };
+        let transport = match self.limit_rate {
+            None => transport,
+            Some(rate) => Transport {
+                writer: Box::new(Limited::new(transport.writer, rate)),
+                ..transport
+            },
+        };
+        Connection::begin(transport, &self.address.to_string())
+    }
+
+    /// Connects and opens the repository.
+    pub(crate) fn open(&self, to_push: bool) -> Result<(Connection, Opened)> {
+        let connection = self.connect()?;
+        let place = connection.place().to_owned();
+        let repository = self
+            .address
+            .repository
+            .clone()
+            .ok_or_else(|| elsewhere(&place, "names no repository: ssh://HOST/REPOSITORY", false))?;
+        match connection.ask_one(Question::Open { repository, to_push })? {
+            Some(Answer::Opened(opened)) => Ok((connection, opened)),
+            _ => Err(unexpected(&place)),
+        }
+    }
+}
+
+/// A repository on a server, read and looked after; see [`History`](yore_store::History).
+///
+/// It connects again by itself where a connection was lost between two questions.
+pub struct Remote {
+    server: Server,
+    opened: Opened,
+    place: String,
+    connection: Mutex<Option<Arc<Connection>>>,
+    contents: Arc<content::Cache>,
+    listings: Mutex<history::Listings>,
+}
+
+impl Remote {
+    /// Connects and opens the repository.
+    ///
+    /// # Errors
+    /// What the server says, or [`Error::Elsewhere`].
+    pub fn open(server: Server) -> Result<Arc<Self>> {
+        let (connection, opened) = server.open(false)?;
+        Ok(Arc::new(Remote {
+            place: server.address.to_string(),
+            server,
+            opened,
+            connection: Mutex::new(Some(Arc::new(connection))),
+            contents: Arc::default(),
+            listings: Mutex::default(),
+        }))
+    }
+
+    /// How it is reached.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Whether this user may forget and prune.
+    pub fn may_prune(&self) -> bool {
+        self.opened.may_prune
+    }
+
+    /// Tells the server of a snapshot that failed before it could be pushed.
+    pub fn report(&self, failure: &str) -> Result<()> {
+        let failure = failure.to_owned();
+        self.asked(|connection| {
+            connection
+                .ask_one(Question::Report {
+                    failure: failure.clone(),
+                })
+                .map(drop)
+        })
+    }
+
+    /// Asks by the connection; once more by a new one if it was lost meanwhile.
+    fn asked<T>(&self, ask: impl Fn(&Connection) -> Result<T>) -> Result<T> {
+        let connection = self.connection()?;
+        match ask(&connection) {
+            Err(Error::Elsewhere { lost: true, .. }) => {}
+            result => return result,
+        }
+        self.forget(&connection);
+        ask(&*self.connection()?)
+    }
+
+    fn connection(&self) -> Result<Arc<Connection>> {
+        let mut connection = self.connection.lock().expect("no panic while held");
+        if let Some(connection) = &*connection {
+            return Ok(connection.clone());
+        }
+        let (again, opened) = self.server.open(false)?;
+        if opened.id != self.opened.id {
+            return Err(elsewhere(&self.place, "is another repository than it was", false));
+        }
+        let again = Arc::new(again);
+        *connection = Some(again.clone());
+        Ok(again)
+    }
+
+    /// Drops a connection that was lost, unless another one has taken its place.
+    fn forget(&self, lost: &Arc<Connection>) {
+        let mut connection = self.connection.lock().expect("no panic while held");
+        if connection.as_ref().is_some_and(|now| Arc::ptr_eq(now, lost)) {
+            *connection = None;
+        }
+    }
+}
+
+/// The error for an answer that is none to the question.
+fn unexpected(place: &str) -> Error {
+    elsewhere(
+        place,
+        "the server answered another question than was asked; update the older of both",
+        false,
+    )
+}
+
+/// Makes a key for this machine.
+///
+/// # Errors
+/// What the system says.
+pub fn new_key(machine: &str) -> io::Result<PrivateKey> {
+    let mut seed = [0; 32];
+    io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut seed)?;
+    let pair = russh::keys::ssh_key::private::Ed25519Keypair::from_seed(&seed);
+    let mut key = PrivateKey::from(pair);
+    key.set_comment(machine);
+    Ok(key)
+}
+
+/// Reads the key of this machine.
+///
+/// # Errors
+/// [`ConnectError::Local`], which names the file.
+pub fn read_key(path: &Path) -> std::result::Result<PrivateKey, ConnectError> {
+    let named = |error: String| ConnectError::Local(io::Error::other(format!("{}: {error}", path.display())));
+    let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
+    PrivateKey::from_openssh(&text).map_err(|error| named(error.to_string()))
+}

@@ -1,0 +1,155 @@
+//! The sending end of a push to a server.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use yore_store::delta::{Signature, SignatureBuilder};
+use yore_store::{BaseValues, Committed, Hash, PushOptions, Result, Snapshot};
+use yore_wire::{Answer, ListedStep, Message, PushStart, Question};
+
+use super::{Alive, Connection, Server, unexpected};
+use crate::destination::{Destination, KeptGroups, Listed, Questions, Receiver};
+
+/// Begins a push.
+pub(crate) fn begin(server: &Server, options: PushOptions, dry_run: bool) -> Result<Destination> {
+    let (connection, opened) = server.open(!dry_run)?;
+    let connection = Arc::new(connection);
+    let start = PushStart {
+        host: options.host,
+        roots: options.roots,
+        tags: options.tags,
+        interval: server.interval,
+        dry_run,
+    };
+    let (mut kept, mut kept_groups) = (HashSet::new(), KeptGroups::new());
+    let mut begun = None;
+    for answer in connection.ask(Question::Push(start))? {
+        match answer? {
+            Answer::Kept(names) => kept.extend(names),
+            Answer::KeptGroups { key, first, values } => {
+                let groups: &mut HashMap<_, _> = kept_groups.entry(key).or_default();
+                groups.extend((first..).zip(values));
+            }
+            Answer::Begun { base, line } => begun = Some((base, line)),
+            _ => return Err(unexpected(connection.place())),
+        }
+    }
+    let (base, line) = begun.ok_or_else(|| unexpected(connection.place()))?;
+    // The line names a file of the state.
+    let line = match line.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        true => format!("{}-{line}", opened.id),
+        false => return Err(unexpected(connection.place())),
+    };
+    let there = There {
+        _alive: (!dry_run).then(|| connection.keep_alive()),
+        connection: connection.clone(),
+    };
+    Ok(Destination::new(
+        match dry_run {
+            true => Box::new(crate::destination::Nowhere),
+            false => Box::new(there),
+        },
+        Box::new(Asked(connection)),
+        opened.compression,
+        (base, line),
+        (kept, kept_groups),
+    ))
+}
+
+/// The connection as the pipeline's receiver.
+struct There {
+    connection: Arc<Connection>,
+    _alive: Option<Alive>,
+}
+
+impl Receiver for There {
+    fn deliver(&mut self, message: Message) -> Result<()> {
+        self.connection.tell(message)
+    }
+
+    fn commit(self: Box<Self>, unread: u64) -> Result<Committed> {
+        match self.connection.ask_one(Question::Commit { unread })? {
+            Some(Answer::Committed(committed)) => Ok(committed),
+            _ => Err(unexpected(self.connection.place())),
+        }
+    }
+
+    fn abort(self: Box<Self>) {
+        let _ = self.connection.ask_one(Question::Abort);
+    }
+
+    fn fail(self: Box<Self>, error: yore_store::Error) -> yore_store::Error {
+        error
+    }
+}
+
+/// The connection as who is asked.
+struct Asked(Arc<Connection>);
+
+impl Questions for Asked {
+    fn base_values(&self, hash: &Hash) -> Result<Option<BaseValues>> {
+        let mut found: Option<BaseValues> = None;
+        for answer in self.0.ask(Question::BaseValues { hash: *hash })? {
+            let Answer::Values {
+                size,
+                groups,
+                zero_segments,
+            } = answer?
+            else {
+                return Err(unexpected(self.0.place()));
+            };
+            let values = found.get_or_insert_with(|| BaseValues {
+                size,
+                groups: Vec::new(),
+                zero_segments: Vec::new(),
+            });
+            values.groups.extend(groups);
+            values.zero_segments.extend(zero_segments);
+        }
+        Ok(found)
+    }
+
+    fn signature(&self, hash: &Hash, ranges: &[(u64, u64)], block_len: u32) -> Result<Signature> {
+        let mut builder = SignatureBuilder::new(block_len);
+        let step = u64::from(block_len);
+        let mut offsets = ranges
+            .iter()
+            .flat_map(|&(start, length)| (0..length / step).map(move |block| start + block * step));
+        let question = Question::Signature {
+            hash: *hash,
+            block_len,
+            ranges: ranges.to_vec(),
+        };
+        for answer in self.0.ask(question)? {
+            let Answer::Sums(sums) = answer? else {
+                return Err(unexpected(self.0.place()));
+            };
+            for sum in sums {
+                let offset = offsets.next().ok_or_else(|| unexpected(self.0.place()))?;
+                builder.sum(offset, sum);
+            }
+        }
+        Ok(builder.finish())
+    }
+
+    fn listing(&self, _base: &Snapshot, tell: &mut dyn FnMut(Listed<'_>) -> Result<()>) -> Result<()> {
+        let mut depth = 0u64;
+        for answer in self.0.ask(Question::Listing)? {
+            match answer? {
+                Answer::Listed(ListedStep::Enter(entry)) if entry.child.is_some() => {
+                    depth += 1;
+                    tell(Listed::Enter(&entry))?;
+                }
+                Answer::Listed(ListedStep::Leave) if depth > 0 => {
+                    depth -= 1;
+                    tell(Listed::Leave)?;
+                }
+                Answer::Listed(ListedStep::Item { entry, hash }) if depth > 0 && entry.child.is_none() => {
+                    tell(Listed::Item(&entry, hash))?;
+                }
+                _ => return Err(unexpected(self.0.place())),
+            }
+        }
+        Ok(())
+    }
+}
