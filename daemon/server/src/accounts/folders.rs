@@ -1,0 +1,122 @@
+//! What lies on the disk beside the repositories themselves.
+//!
+//! An administrator may run commands as root where the daemon runs as a user of its own. What is made
+//! here belongs to the owner of the data folder, or the daemon could not use it.
+
+use std::fs::{DirBuilder, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use super::error::IoContext;
+use super::{Result, UserName};
+
+/// The name of the database in the data folder.
+pub const DATABASE: &str = "yored.sqlite3";
+
+/// The database.
+pub fn database(data: &Path) -> PathBuf {
+    data.join(DATABASE)
+}
+
+/// The folder of all users.
+pub fn users(data: &Path) -> PathBuf {
+    data.join("users")
+}
+
+/// The folder of a user.
+pub fn user(data: &Path, name: &UserName) -> PathBuf {
+    users(data).join(name.as_str())
+}
+
+/// Makes what must be there before the database is opened.
+pub fn prepare(data: &Path) -> Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(data).at(data)?;
+    make(data, &users(data))?;
+    let database = database(data);
+    // Made by us, so that SQLite's own files, which take its mode, are nobody else's to read.
+    match File::options().write(true).create_new(true).mode(0o600).open(&database) {
+        Ok(_) => give(data, &database),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error).at(&database),
+    }
+}
+
+/// Makes a folder that only the server can enter, if it is not there.
+pub fn make(data: &Path, folder: &Path) -> Result<()> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Ok(()) => give(data, folder),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error).at(folder),
+    }
+}
+
+/// Gives what root has made to the owner of the data folder.
+pub fn give(data: &Path, path: &Path) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let owner = std::fs::metadata(data).at(data)?;
+    chown(path, Some(owner.uid()), Some(owner.gid())).at(path)
+}
+
+/// A folder on its way out. It is put out of reach inside the transaction that stops naming it, and
+/// emptied after the commit; where that fails it is put back.
+///
+/// A rename is one step: whoever opens a path in the folder before it finds everything, and nothing
+/// afterwards. What a crash leaves is found by [`left_over`].
+pub struct Aside {
+    folder: PathBuf,
+    aside: Option<PathBuf>,
+}
+
+impl Aside {
+    /// Of this folder; nothing happens to it yet.
+    pub fn of(folder: PathBuf) -> Self {
+        Aside { folder, aside: None }
+    }
+
+    /// Gives it a name that nothing can have. If it is not there, nothing is wrong: an earlier
+    /// deletion was cut off.
+    pub fn put(&mut self, number: i64) -> Result<()> {
+        let aside = self.folder.with_file_name(format!(".deleted-{number}"));
+        match std::fs::rename(&self.folder, &aside) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).at(&self.folder),
+            _ => self.aside = aside.exists().then_some(aside),
+        }
+        Ok(())
+    }
+
+    /// Removes it, after the commit.
+    pub fn remove(mut self) -> Result<()> {
+        self.aside.take().map_or(Ok(()), |aside| remove(&aside))
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if let Some(aside) = self.aside.take() {
+            // If this fails too, the next deletion finds it under its other name.
+            let _ = std::fs::rename(aside, &self.folder);
+        }
+    }
+}
+
+/// Removes what was set aside.
+pub fn remove(aside: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(aside) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).at(aside),
+        _ => Ok(()),
+    }
+}
+
+/// What was set aside in a folder and not removed.
+pub fn left_over(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let aside = entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(".deleted-"));
+    aside.map(|entry| entry.path()).collect()
+}
