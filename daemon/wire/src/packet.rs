@@ -13,7 +13,7 @@ use crate::codec::{Decoded, Input, Malformed, Wire, record, variants};
 use crate::question::{Answer, Question};
 
 /// The longest packet: a message, with what may be in it.
-pub const LONGEST: usize = 8 << 20;
+pub const LONGEST: usize = 4 << 20;
 
 /// Answers are gathered into packets of about this many bytes.
 pub const GATHERED: usize = 64 << 10;
@@ -289,6 +289,7 @@ fn answers(input: &mut Input<'_>) -> Decoded<Vec<Answer>> {
 pub struct PacketReader<R> {
     stream: R,
     bytes: Vec<u8>,
+    last_length: u64,
 }
 
 impl<R: Read> PacketReader<R> {
@@ -297,7 +298,13 @@ impl<R: Read> PacketReader<R> {
         PacketReader {
             stream,
             bytes: Vec::new(),
+            last_length: 0,
         }
+    }
+
+    /// Bytes that the last packet took on the wire.
+    pub fn last_length(&self) -> u64 {
+        self.last_length
     }
 
     /// The next packet; `None` at the end of the stream.
@@ -326,6 +333,7 @@ impl<R: Read> PacketReader<R> {
         if read < length {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        self.last_length = 4 + length as u64;
         let packet = Packet::read(&self.bytes).map_err(invalid)?;
         // One long packet must not keep its memory for the whole connection.
         self.bytes.shrink_to(1 << 20);

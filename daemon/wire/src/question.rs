@@ -138,7 +138,7 @@ pub enum Question {
 }
 
 /// Most bytes of one [`Question::Read`].
-pub const MOST_READ: u64 = 8 << 20;
+pub const MOST_READ: u64 = 4 << 20;
 
 /// Most contents of one [`Question::ReadSmall`].
 pub const MOST_SMALL: usize = 256;

@@ -225,7 +225,13 @@ record!(Space {
     files,
     files_free,
 });
-record!(Committed { snapshot, deltas });
+record!(Committed {
+    snapshot,
+    deltas,
+    files_before,
+    vanished,
+    changed,
+});
 record!(BlockSum { weak, strong });
 
 lists!(

@@ -103,6 +103,15 @@ impl Repository {
 
     /// Opens a repository whose snapshots get their time from `clock`.
     pub fn open_with_clock(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::open_with(path, clock, crate::read::CACHE_BYTES)
+    }
+
+    /// Opens a repository whose caches keep so many bytes together.
+    pub fn open_with_cache(path: &Path, bytes: usize) -> Result<Self> {
+        Self::open_with(path, Arc::new(SystemClock), bytes)
+    }
+
+    fn open_with(path: &Path, clock: Arc<dyn Clock>, cache: usize) -> Result<Self> {
         let path = path
             .canonicalize()
             .map_err(|_| Error::NotARepository(path.to_owned()))?;
@@ -116,7 +125,7 @@ impl Repository {
             clock,
             connections: Mutex::default(),
             watcher,
-            caches: Caches::default(),
+            caches: Caches::new(cache),
         })
     }
 

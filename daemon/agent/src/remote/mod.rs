@@ -10,6 +10,7 @@
 //! it is parsed with bounds, and a restore trusts no name of it.
 
 mod address;
+mod blocking;
 mod connection;
 mod content;
 mod history;
@@ -27,6 +28,7 @@ use yore_store::{Error, Result};
 use yore_wire::{Answer, Opened, Question};
 
 pub use address::{Address, PORT};
+pub use blocking::Blocking;
 pub(crate) use connection::{Alive, Connection};
 pub use history::RemoteHistory;
 pub(crate) use push::begin;

@@ -2,16 +2,16 @@
 //!
 //! russh lives in a runtime of its own; nothing else here is asynchronous.
 
-use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use russh::client::{self, AuthResult};
 use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
 use russh::{Preferred, cipher};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::runtime::{Handle, Runtime};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::Runtime;
 
+use super::blocking::Blocking;
 use super::transport::Transport;
 use super::{Address, ConnectError};
 
@@ -26,9 +26,6 @@ pub enum Login {
     /// With a password or the token of an invitation, to enrol a key.
     Password(String),
 }
-
-/// Who decides whether a server is the right one: is given its key as `SHA256:…`.
-pub type TrustHost<'a> = &'a dyn Fn(&str) -> bool;
 
 /// AES-GCM first: it is twice as fast as what russh would choose, wherever AES is in hardware.
 pub fn preferred() -> Preferred {
@@ -97,13 +94,9 @@ pub fn connect(address: &Address, user: &str, login: &Login, pinned: &str) -> Re
         runtime: Mutex::new(Some(runtime)),
         _session: session,
     });
-    let blocking = |inner| Blocking {
-        handle: handle.clone(),
-        inner,
-    };
     Ok(Transport {
-        reader: Box::new(BlockingReader(blocking(reader))),
-        writer: Box::new(BlockingWriter(Blocking { handle, inner: writer })),
+        reader: Box::new(Blocking::new(handle.clone(), reader)),
+        writer: Box::new(Blocking::new(handle, writer)),
         hang_up: Box::new(move || session.end()),
     })
 }
@@ -205,31 +198,5 @@ impl Session {
             // The tasks are dropped, the socket with them; whoever waits gets an error.
             runtime.shutdown_background();
         }
-    }
-}
-
-struct Blocking<T> {
-    handle: Handle,
-    inner: T,
-}
-
-struct BlockingReader(Blocking<Box<dyn AsyncRead + Send + Unpin>>);
-struct BlockingWriter(Blocking<Box<dyn AsyncWrite + Send + Unpin>>);
-
-impl Read for BlockingReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Blocking { handle, inner } = &mut self.0;
-        handle.block_on(inner.read(buffer))
-    }
-}
-
-impl Write for BlockingWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Blocking { handle, inner } = &mut self.0;
-        handle.block_on(inner.write(bytes))
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        let Blocking { handle, inner } = &mut self.0;
-        handle.block_on(inner.flush())
     }
 }

@@ -13,9 +13,8 @@ use crate::catalog::Run;
 use crate::tree::Listing;
 use crate::{FileId, FolderId, RunId, SnapshotId};
 
-const FRAME_BYTES: usize = 32 << 20;
-const LISTING_BYTES: usize = 24 << 20;
-const RUN_BYTES: usize = 8 << 20;
+/// Bytes that the caches of a repository keep, together, if nobody says otherwise.
+pub(crate) const CACHE_BYTES: usize = 64 << 20;
 const OPEN_FILES: usize = 128;
 
 /// About what an entry of a listing takes besides its name.
@@ -76,12 +75,13 @@ pub(crate) struct Caches {
     bytes_read: AtomicI64,
 }
 
-impl Default for Caches {
-    fn default() -> Self {
+impl Caches {
+    /// Caches that keep so many bytes together.
+    pub fn new(bytes: usize) -> Self {
         Caches {
-            frames: Weighted::new(FRAME_BYTES),
-            listings: Weighted::new(LISTING_BYTES),
-            runs: Weighted::new(RUN_BYTES),
+            frames: Weighted::new(bytes / 2),
+            listings: Weighted::new(bytes / 8 * 3),
+            runs: Weighted::new(bytes / 8),
             files: Weighted::new(OPEN_FILES),
             frozen_stamp: AtomicI64::new(0),
             bytes_read: AtomicI64::new(0),

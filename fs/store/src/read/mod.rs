@@ -5,7 +5,7 @@ mod content;
 mod frames;
 mod plan;
 
-pub(crate) use cache::Caches;
+pub(crate) use cache::{CACHE_BYTES, Caches};
 pub use content::ContentReader;
 pub(crate) use frames::{FrameError, stored_frame};
 pub(crate) use plan::Stretch;

@@ -1,0 +1,102 @@
+//! Failed logins, by address: who guesses has to wait, and nobody else.
+//!
+//! Passwords and invitations are counted, keys are not: a client offers all that it has. After some
+//! failures an address is not even looked at for a while; a person can still come from another one.
+//! Of IPv6 the first 64 bits are an address, as one customer has them all.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Mutex;
+
+/// Failures after which an address has to wait.
+const MOST: u32 = 5;
+
+/// Seconds after which one failure is forgotten.
+const FORGOTTEN: i64 = 60;
+
+/// Addresses that are remembered; then those that have waited longest are forgotten.
+const REMEMBERED: usize = 10_000;
+
+/// Failures of an address.
+#[derive(Clone, Copy)]
+struct Failures {
+    count: u32,
+    /// When the count was right.
+    at: i64,
+}
+
+impl Failures {
+    /// As they count now.
+    fn now(self, now: i64) -> u32 {
+        let forgotten = (now - self.at).max(0) / FORGOTTEN;
+        self.count.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
+    }
+}
+
+/// The failed logins of late.
+#[derive(Default)]
+pub struct Logins(Mutex<HashMap<IpAddr, Failures>>);
+
+impl Logins {
+    /// Whether an address may try.
+    pub fn may_try(&self, address: IpAddr, now: i64) -> bool {
+        let known = self.0.lock().expect("no panic while held");
+        known.get(&network(address)).is_none_or(|failures| failures.now(now) < MOST)
+    }
+
+    /// Counts a failure.
+    pub fn failed(&self, address: IpAddr, now: i64) {
+        let mut known = self.0.lock().expect("no panic while held");
+        if known.len() >= REMEMBERED {
+            known.retain(|_, failures| failures.now(now) > 0);
+        }
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        let before = known.get(&network(address)).map_or(0, |failures| failures.now(now));
+        let count = before + 1;
+        known.insert(network(address), Failures { count, at: now });
+    }
+}
+
+/// What counts as one address.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let bits = u128::from(address) >> 64 << 64;
+            IpAddr::V6(Ipv6Addr::from(bits))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_guesses_waits_and_nobody_else() {
+        let logins = Logins::default();
+        let (guesser, other): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        for _ in 0..MOST {
+            assert!(logins.may_try(guesser, 1000));
+            logins.failed(guesser, 1000);
+        }
+        assert!(!logins.may_try(guesser, 1000));
+        assert!(!logins.may_try("::ffff:192.0.2.1".parse().unwrap(), 1000), "the same written as IPv6");
+        assert!(logins.may_try(other, 1000));
+        assert!(logins.may_try(guesser, 1000 + FORGOTTEN), "one more each minute");
+        logins.failed(guesser, 1000 + FORGOTTEN);
+        assert!(!logins.may_try(guesser, 1000 + FORGOTTEN));
+    }
+
+    #[test]
+    fn a_customers_ipv6_network_is_one_address() {
+        let logins = Logins::default();
+        for host in 0..u128::from(MOST) {
+            logins.failed(IpAddr::V6(Ipv6Addr::from((0x2001_0db8u128 << 96) + host)), 0);
+        }
+        assert!(!logins.may_try("2001:db8::ffff".parse().unwrap(), 0));
+        assert!(logins.may_try("2001:db8:0:1::1".parse().unwrap(), 0));
+    }
+}

@@ -1,0 +1,176 @@
+//! What a session has to say, written by a thread of its own.
+//!
+//! The thread that takes a push's messages in must never wait for the agent to read: the agent
+//! may be sending, and both would wait for ever. So it leaves what it has to say here. Those who
+//! answer questions wait while much is left unread.
+
+use std::collections::VecDeque;
+use std::io::Write;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use yore_store::{Error, Result};
+use yore_wire::{Answer, Failure, GATHERED, LONGEST, Packet};
+
+/// Bytes that may wait before those who answer have to.
+const WAITING: usize = 2 << 20;
+
+/// What waits to be written.
+#[derive(Default)]
+pub struct Outbox {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    packets: VecDeque<Vec<u8>>,
+    bytes: usize,
+    /// Nothing more will be put in.
+    is_complete: bool,
+    /// Nobody reads any more.
+    is_broken: bool,
+}
+
+impl Outbox {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while held")
+    }
+
+    /// Says something now, however much waits.
+    pub fn say(&self, packet: &Packet) {
+        let mut bytes = Vec::new();
+        packet.write(&mut bytes);
+        // An error text may quote something long.
+        if bytes.len() - 4 > LONGEST {
+            return self.say(&too_long(packet));
+        }
+        let mut state = self.state();
+        state.bytes += bytes.len();
+        state.packets.push_back(bytes);
+        self.changed.notify_all();
+    }
+
+    /// Says something, once less than the bound waits.
+    ///
+    /// # Errors
+    /// If nobody reads any more.
+    pub fn answer(&self, packet: &Packet) -> Result<()> {
+        let mut state = self.state();
+        while state.bytes > WAITING && !state.is_broken {
+            state = self.changed.wait(state).expect("no panic while held");
+        }
+        if state.is_broken {
+            return Err(Error::Busy("the connection was lost".into()));
+        }
+        drop(state);
+        self.say(packet);
+        Ok(())
+    }
+
+    /// Writes what is put in, until it is complete or the stream breaks.
+    pub fn write_to(&self, mut stream: Box<dyn Write + Send>) {
+        loop {
+            let mut state = self.state();
+            while state.packets.is_empty() && !state.is_complete {
+                state = self.changed.wait(state).expect("no panic while held");
+            }
+            let packets = std::mem::take(&mut state.packets);
+            if packets.is_empty() {
+                return;
+            }
+            drop(state);
+            let bytes = packets.iter().map(Vec::len).sum::<usize>();
+            let written = packets.iter().try_for_each(|packet| stream.write_all(packet));
+            let broken = written.and_then(|()| stream.flush()).is_err();
+            let mut state = self.state();
+            state.bytes -= bytes;
+            state.is_broken |= broken;
+            self.changed.notify_all();
+            if broken {
+                return;
+            }
+        }
+    }
+
+    /// Nothing more will be put in.
+    pub fn complete(&self) {
+        self.state().is_complete = true;
+        self.changed.notify_all();
+    }
+}
+
+fn too_long(packet: &Packet) -> Packet {
+    let failure = Failure::from(&Error::Refused("an answer that is too long for the protocol".into()));
+    match packet {
+        Packet::More(number, _) | Packet::Done(number, _) | Packet::Failed(number, _) => {
+            Packet::Failed(*number, failure)
+        }
+        _ => Packet::PushFailed(failure),
+    }
+}
+
+/// The answer to one question, gathered into packets.
+pub struct Reply {
+    outbox: Arc<Outbox>,
+    number: u64,
+    answers: Vec<Answer>,
+    bytes: usize,
+}
+
+impl Reply {
+    /// To the question of this number.
+    pub fn new(outbox: Arc<Outbox>, number: u64) -> Self {
+        Reply {
+            outbox,
+            number,
+            answers: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Adds a piece.
+    pub fn push(&mut self, answer: Answer) -> Result<()> {
+        // About right is enough: packets are cut by this.
+        self.bytes += weight(&answer);
+        self.answers.push(answer);
+        if self.bytes >= GATHERED { self.flush() } else { Ok(()) }
+    }
+
+    /// Sends what was gathered.
+    pub fn flush(&mut self) -> Result<()> {
+        self.bytes = 0;
+        let answers = std::mem::take(&mut self.answers);
+        self.outbox.answer(&Packet::More(self.number, answers))
+    }
+
+    /// Ends the answer.
+    pub fn done(self) {
+        self.outbox.say(&Packet::Done(self.number, self.answers));
+    }
+
+    /// Ends it with an error.
+    pub fn failed(self, error: &Error) {
+        self.outbox.say(&Packet::Failed(self.number, Failure::from(error)));
+    }
+}
+
+fn weight(answer: &Answer) -> usize {
+    match answer {
+        Answer::Bytes(bytes) | Answer::Small { bytes, .. } => bytes.len(),
+        Answer::Kept(names) => names.len() * 16,
+        Answer::KeptGroups { values, .. } => values.len() * 32,
+        Answer::Values { groups, .. } => groups.len() * 33,
+        Answer::Sums(sums) => sums.len() * 26,
+        Answer::Progress { .. } => GATHERED,
+        Answer::Entry(entry) => 120 + entry.name.len() + entry.meta.target.len() + attributes(&entry.meta),
+        Answer::Listed(yore_wire::ListedStep::Enter(entry) | yore_wire::ListedStep::Item { entry, .. }) => {
+            150 + entry.name.len() + entry.meta.target.len() + attributes(&entry.meta)
+        }
+        _ => 200,
+    }
+}
+
+fn attributes(meta: &yore_store::Meta) -> usize {
+    let xattrs: usize = meta.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
+    xattrs + meta.data.as_ref().map_or(0, |extents| extents.len() * 10)
+}

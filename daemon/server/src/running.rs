@@ -1,0 +1,151 @@
+//! The pushes that are running: one a repository.
+//!
+//! A push that has not been heard of for a while is stale: its agent lost the connection and
+//! comes again by another one. It is taken over: its session is ended, and the new push goes on
+//! with what it sent.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use yore_store::{Error, Result};
+
+/// How long a stale push may take to put away what it has.
+const PUT_AWAY: Duration = Duration::from_secs(60);
+
+/// What others see of a session.
+pub struct Seen {
+    /// Its address.
+    pub from: String,
+    /// When it was heard of last, in seconds since 1970.
+    pub heard: AtomicI64,
+    /// Ends it.
+    pub hang_up: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Seen {
+    /// It was heard of.
+    pub fn touch(&self, now: i64) {
+        self.heard.store(now, Ordering::Relaxed);
+    }
+}
+
+/// The pushes that are running, by repository.
+#[derive(Default)]
+pub struct Running {
+    pushes: Mutex<HashMap<i64, Arc<Seen>>>,
+    ended: Condvar,
+}
+
+/// A push that is running, until it is dropped.
+pub struct RunningPush {
+    running: Arc<Running>,
+    repository: i64,
+}
+
+impl Drop for RunningPush {
+    fn drop(&mut self) {
+        self.running.pushes().remove(&self.repository);
+        self.running.ended.notify_all();
+    }
+}
+
+impl Running {
+    fn pushes(&self) -> MutexGuard<'_, HashMap<i64, Arc<Seen>>> {
+        self.pushes.lock().expect("no panic while held")
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.pushes().len()
+    }
+
+    /// Whether there is one into this repository.
+    pub fn has(&self, repository: i64) -> bool {
+        self.pushes().contains_key(&repository)
+    }
+
+    /// Begins a push; a stale one is taken over. Says from where that was.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] while another one lives.
+    pub fn begin(
+        self: &Arc<Self>,
+        repository: i64,
+        session: &Arc<Seen>,
+        now: i64,
+        stale_after: i64,
+    ) -> Result<(RunningPush, Option<String>)> {
+        let mut pushes = self.pushes();
+        let mut before = None;
+        if let Some(other) = pushes.get(&repository).cloned() {
+            let silent = now - other.heard.load(Ordering::Relaxed);
+            if silent < stale_after {
+                return Err(Error::Busy(format!(
+                    "another push into this repository is running, from {}; try again when it is done",
+                    other.from
+                )));
+            }
+            (other.hang_up)();
+            before = Some(other.from.clone());
+            pushes = self.wait_for_end(pushes, repository)?;
+        }
+        pushes.insert(repository, session.clone());
+        let push = RunningPush {
+            running: self.clone(),
+            repository,
+        };
+        Ok((push, before))
+    }
+
+    fn wait_for_end<'a>(
+        &'a self,
+        mut pushes: MutexGuard<'a, HashMap<i64, Arc<Seen>>>,
+        repository: i64,
+    ) -> Result<MutexGuard<'a, HashMap<i64, Arc<Seen>>>> {
+        let until = Instant::now() + PUT_AWAY;
+        while pushes.contains_key(&repository) {
+            let Some(left) = until.checked_duration_since(Instant::now()) else {
+                return Err(Error::Busy("a push that lost its connection is being put away; try again".into()));
+            };
+            (pushes, _) = self.ended.wait_timeout(pushes, left).expect("no panic while held");
+        }
+        Ok(pushes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(heard: i64, hang_up: impl Fn() + Send + Sync + 'static) -> Arc<Seen> {
+        Arc::new(Seen {
+            from: "elsewhere".into(),
+            heard: heard.into(),
+            hang_up: Box::new(hang_up),
+        })
+    }
+
+    #[test]
+    fn a_living_push_is_left_alone_and_a_stale_one_is_taken_over() {
+        let running: Arc<Running> = Arc::default();
+        let held: Arc<Mutex<Option<RunningPush>>> = Arc::default();
+        let old = session(100, {
+            let held = held.clone();
+            // As its session does: when it is hung up on, it ends soon.
+            move || {
+                let held = held.clone();
+                std::thread::spawn(move || drop(held.lock().unwrap().take()));
+            }
+        });
+        *held.lock().unwrap() = Some(running.begin(7, &old, 100, 60).unwrap().0);
+        let new = session(130, || {});
+        assert!(matches!(running.begin(7, &new, 130, 60), Err(Error::Busy(_))));
+        let other = running.begin(8, &new, 130, 60).unwrap();
+        let (push, before) = running.begin(7, &new, 161, 60).unwrap();
+        assert_eq!(before.as_deref(), Some("elsewhere"));
+        drop((push, other));
+        assert_eq!(running.count(), 0);
+    }
+}

@@ -1,0 +1,100 @@
+//! `yored serve`: everything together, from the start to SIGTERM.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::accounts::Accounts;
+use crate::config::Config;
+use crate::host_key;
+use crate::server::Server;
+use crate::ssh::Ssh;
+
+/// How long sessions may take to end when the daemon does.
+const ENDING: Duration = Duration::from_secs(60);
+
+/// How often the accounts are looked at for what an administrator changed.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// If the data folder, the host key or an address to listen on cannot be had.
+pub fn run(config: Config) -> Result<()> {
+    let accounts = Accounts::open(&config.data)?;
+    let host_key = host_key::load_or_make(&config.data)?;
+    accounts.clear_sessions()?;
+    accounts.sweep_deleted()?;
+    let server = Server::new(config, accounts);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("yored")
+        .enable_all()
+        .build()
+        .context("starting threads")?;
+    let ssh = Ssh::new(server.clone(), host_key);
+    runtime.block_on(serve(server, ssh))?;
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    Ok(())
+}
+
+async fn serve(server: Arc<Server>, ssh: Arc<Ssh>) -> Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let mut accepting = Vec::new();
+    for address in &server.config().listen {
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("listening on {address}"))?;
+        let address = listener.local_addr().unwrap_or(*address);
+        eprintln!("yored: listening on {address}");
+        accepting.push(tokio::spawn(ssh.clone().accept(listener)));
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let mut seen = server.accounts.data_version().unwrap_or(0);
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => reload(&server),
+            _ = look.tick() => look_at_accounts(&server, &mut seen),
+        }
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    accepting.iter().for_each(|task| task.abort());
+    server.end_sessions(true);
+    if tokio::time::timeout(ENDING, ssh.all_ended()).await.is_err() {
+        server.complain(format_args!("some sessions did not end within {} seconds", ENDING.as_secs()));
+    }
+    Ok(())
+}
+
+fn reload(server: &Server) {
+    match server.config().reload() {
+        Ok(config) => {
+            server.reconfigure(config);
+            eprintln!("yored: configuration read again");
+        }
+        Err(error) => server.complain(format_args!("the configuration stays as it was: {error}")),
+    }
+}
+
+/// Ends sessions that an administrator has ended by a change.
+fn look_at_accounts(server: &Arc<Server>, seen: &mut i64) {
+    let Ok(version) = server.accounts.data_version() else {
+        return;
+    };
+    if version != *seen {
+        *seen = version;
+        server.end_sessions(false);
+    }
+}
+
+/// Mounts every repository on a folder and serves the mount until it is unmounted.
+pub fn mount(_config: &Config, mountpoint: &Path) -> Result<PathBuf> {
+    Ok(mountpoint.to_owned())
+}

@@ -1,0 +1,200 @@
+//! What all sessions of a server share: accounts, ledger, turns, the pushes that are running.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, RwLock, Weak};
+
+use yore_store::{Committed, Error, Repository, Result};
+
+use crate::accounts::{self, Accounts, Key, RepositoryRow};
+use crate::config::Config;
+use crate::ledger::Ledger;
+use crate::running::{Running, RunningPush, Seen};
+use crate::session::Caller;
+use crate::turns::Turns;
+
+/// A server.
+pub struct Server {
+    /// Users, keys, repositories.
+    pub accounts: Accounts,
+    /// What users have stored.
+    pub ledger: Arc<Ledger>,
+    /// Who may work now.
+    pub turns: Arc<Turns>,
+    /// The pushes that are running.
+    pub running: Arc<Running>,
+    config: RwLock<Arc<Config>>,
+    /// Sessions, to be ended when their key or user goes.
+    sessions: Mutex<Vec<(Caller, Weak<Seen>)>>,
+}
+
+impl Server {
+    /// A server over these accounts.
+    pub fn new(config: Config, accounts: Accounts) -> Arc<Self> {
+        let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get());
+        Arc::new(Server {
+            accounts,
+            ledger: Arc::default(),
+            // One more than there are cores: somebody always waits for a disk.
+            turns: Turns::new(cores + 1),
+            running: Arc::default(),
+            config: RwLock::new(Arc::new(config)),
+            sessions: Mutex::default(),
+        })
+    }
+
+    /// The configuration as it is now.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.read().expect("no panic while held").clone()
+    }
+
+    /// Takes another configuration; what cannot change while it runs stays.
+    pub fn reconfigure(&self, config: Config) {
+        *self.config.write().expect("no panic while held") = Arc::new(config);
+    }
+
+    /// Seconds since 1970.
+    pub fn now(&self) -> i64 {
+        self.accounts.now()
+    }
+
+    /// One line to stderr, which is the journal where the server is a service.
+    pub fn complain(&self, message: fmt::Arguments<'_>) {
+        eprintln!("yored: {message}");
+    }
+
+    /// Whether it is time to show how far a session is.
+    pub fn progress_due(&self, last: &AtomicI64, now: i64) -> bool {
+        last.swap(now, Ordering::Relaxed) != now
+    }
+
+    /// Remembers a session for as long as what is returned lives.
+    pub fn follow(&self, caller: &Caller, seen: Arc<Seen>) -> Arc<Seen> {
+        let mut sessions = self.sessions.lock().expect("no panic while held");
+        sessions.retain(|(_, seen)| seen.strong_count() > 0);
+        sessions.push((caller.clone(), Arc::downgrade(&seen)));
+        seen
+    }
+
+    /// Ends sessions whose key was revoked or whose user is gone or disabled; with `all`, every one.
+    pub fn end_sessions(&self, all: bool) {
+        let sessions = self.sessions.lock().expect("no panic while held").clone();
+        for (caller, seen) in sessions {
+            let Some(seen) = seen.upgrade() else { continue };
+            let key_holds = caller
+                .key
+                .as_ref()
+                .is_none_or(|key| self.accounts.key_is_valid(key.id).unwrap_or(true));
+            let user = self.accounts.user_by_id(caller.user.id);
+            let user_holds = user.is_ok_and(|user| user.is_some_and(|user| !user.disabled));
+            if all || !key_holds || !user_holds {
+                (seen.hang_up)();
+            }
+        }
+    }
+
+    /// How many sessions there are.
+    pub fn session_count(&self) -> usize {
+        let sessions = self.sessions.lock().expect("no panic while held");
+        sessions.iter().filter(|(_, seen)| seen.strong_count() > 0).count()
+    }
+
+    /// A repository as the accounts know it now.
+    pub fn repository_row(&self, id: i64) -> Result<RepositoryRow> {
+        self.accounts.repository_by_id(id).map_err(refused)
+    }
+
+    /// The repositories of a user, and their folders.
+    pub fn repositories_of(&self, user: i64) -> Result<Vec<(i64, PathBuf)>> {
+        let rows = self.accounts.repositories().map_err(refused)?;
+        let mine = rows.into_iter().filter(|row| row.user == user);
+        Ok(mine
+            .map(|row| (row.id, self.accounts.repository_path(&row.user_name, &row.name)))
+            .collect())
+    }
+
+    /// What a user may store.
+    pub fn quota(&self, user: i64) -> Result<Option<u64>> {
+        let user = self.accounts.user_by_id(user).map_err(refused)?;
+        Ok(user.and_then(|user| user.quota))
+    }
+
+    /// Begins a push into a repository, if none is running.
+    pub fn begin_push(&self, row: &RepositoryRow, caller: &Caller, seen: &Arc<Seen>) -> Result<RunningPush> {
+        let stale_after = self.config().stale_after.0;
+        let (running, before) = self.running.begin(row.id, seen, self.now(), stale_after)?;
+        if let Some(before) = before {
+            let what = format!("push takeover {}", row.full_name());
+            let user = caller.user.name.as_str();
+            let _ = self.accounts.audit(user, &what, &caller.from, &before, &caller.from);
+        }
+        Ok(running)
+    }
+
+    /// A push has begun: whose the repository is, and when the next one is to be expected.
+    pub fn pushing(&self, row: &RepositoryRow, caller: &Caller, interval: Option<i64>) -> Result<()> {
+        if let (Some(key), None) = (&caller.key, row.claimed_by) {
+            self.accounts
+                .set_claim(row.id, key.id, &key.comment, &caller.from)
+                .map_err(refused)?;
+        }
+        let interval = interval.map(crate::units::Seconds);
+        self.accounts.set_interval_seen(row.id, interval).map_err(refused)
+    }
+
+    /// Measures a repository after something was written or removed.
+    pub fn measured(&self, row: &RepositoryRow) {
+        let path = self.accounts.repository_path(&row.user_name, &row.name);
+        match self.ledger.measure(row.user, row.id, &path) {
+            Ok(bytes) => drop(self.accounts.set_bytes(row.id, bytes)),
+            Err(error) => self.complain(format_args!("{}: {error}", row.full_name())),
+        }
+    }
+
+    /// A push has ended without a snapshot.
+    pub fn push_failed(&self, repository: i64, caller: &Caller, why: &str) {
+        self.complain(format_args!("push of {} from {} failed: {why}", caller.user.name, caller.from));
+        let _ = self.accounts.record_failure(repository, self.now(), why);
+    }
+
+    /// A push is a snapshot.
+    pub fn push_done(&self, repository: i64, _caller: &Caller, committed: &Committed) {
+        let snapshot = &committed.snapshot;
+        let bytes = self.repository_row(repository).map_or(0, |row| row.bytes);
+        let _ = self
+            .accounts
+            .record_success(repository, &snapshot.name, snapshot.time, bytes);
+    }
+
+    /// A verification has found damage.
+    pub fn damage_found(&self, repository: i64, count: usize, first: &str) {
+        let text = format!("{count} found, the first: {first}");
+        let _ = self.accounts.record_damage(repository, &text);
+    }
+
+    /// A key was enrolled.
+    pub fn key_enrolled(&self, caller: &Caller, key: &Key) {
+        self.complain(format_args!(
+            "{}: key {} of {} enrolled from {}",
+            caller.user.name, key.fingerprint, key.comment, caller.from
+        ));
+    }
+}
+
+fn refused(error: accounts::Error) -> Error {
+    Error::Refused(error.to_string())
+}
+
+/// Sweeps what dead pushes of a user left, in all of the user's repositories, and measures
+/// again; says whether that made room.
+pub fn make_room(ledger: &Ledger, user: i64, repositories: &[(i64, PathBuf)]) -> bool {
+    let mut freed = false;
+    for (id, path) in repositories {
+        let swept = Repository::open_with_cache(path, 1 << 20).and_then(|repository| repository.sweep_all());
+        if swept.is_ok_and(|swept| swept.bytes > 0) {
+            freed |= ledger.give_back(user, *id, path);
+        }
+    }
+    freed
+}

@@ -1,0 +1,318 @@
+//! One session: packets in, answers out.
+//!
+//! ```text
+//!            ┌─ questions ──▶ workers ──────────────┐
+//! reader ────┤                                      ├──▶ outbox ──▶ writer
+//!            └─ the push's messages ──▶ push ───────┘
+//! ```
+//!
+//! Each is a thread; all are confined to the user's folder, and end with the connection. The reader
+//! never waits for the writer, and the push never waits for anybody but its turn. What an
+//! agent may leave waiting here is bounded: questions in number, messages in bytes.
+
+mod enrol;
+mod push;
+mod question;
+
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
+
+use yore_store::{Compression, Error, Repository, Result, Snapshot};
+use yore_wire::{
+    Answer, Failure, NEWEST, OLDEST, Opened, Packet, PacketReader, Question, Welcome, common_version,
+};
+
+use crate::accounts::{Key, NewSession, RepositoryName, RepositoryRow, User};
+use crate::confine::{check_beneath, confine};
+use crate::outbox::{Outbox, Reply};
+use crate::running::Seen;
+use crate::server::Server;
+
+/// Threads that answer questions of one session.
+const WORKERS: usize = 3;
+
+/// Questions of one session that may wait.
+const MOST_ASKED: usize = 256;
+
+/// Messages of a push that may wait; each is 4 MiB at most.
+const MOST_TOLD: usize = 4;
+
+/// Bytes that the caches of a session's repository keep.
+const CACHE: usize = 12 << 20;
+
+/// How data in new repositories is compressed.
+const COMPRESSION: Compression = Compression::Zstd(3);
+
+/// Who is at the other end.
+#[derive(Clone)]
+pub struct Caller {
+    /// The account.
+    pub user: User,
+    /// The key that it came in by.
+    pub key: Option<Key>,
+    /// The invitation that it came in by.
+    pub invitation: Option<i64>,
+    /// Its address.
+    pub from: String,
+}
+
+/// Ends the connection.
+pub type HangUp = Box<dyn Fn() + Send + Sync>;
+
+/// What the threads of a session share.
+struct Session {
+    server: Arc<Server>,
+    caller: Caller,
+    seen: Arc<Seen>,
+    outbox: Arc<Outbox>,
+    opened: OnceLock<Open>,
+    /// The base of the push that is running: what a listing lists.
+    base: Mutex<Option<Snapshot>>,
+    asked: AtomicUsize,
+    /// Its number in the accounts.
+    number: AtomicI64,
+}
+
+/// The repository that a session has opened.
+struct Open {
+    repository: Arc<Repository>,
+    row: RepositoryRow,
+}
+
+/// Speaks with one agent until it hangs up. The calling thread is confined for good.
+pub fn run(
+    server: &Arc<Server>,
+    caller: Caller,
+    reader: Box<dyn Read + Send>,
+    writer: Box<dyn Write + Send>,
+    hang_up: HangUp,
+) {
+    let seen = Arc::new(Seen {
+        from: caller.from.clone(),
+        heard: server.now().into(),
+        hang_up,
+    });
+    let session = Arc::new(Session {
+        server: server.clone(),
+        caller,
+        seen,
+        outbox: Arc::default(),
+        opened: OnceLock::new(),
+        base: Mutex::default(),
+        asked: AtomicUsize::new(0),
+        number: AtomicI64::new(0),
+    });
+    if let Err(error) = session.confine() {
+        server.complain(format_args!("{}: a session cannot be confined: {error}", session.who()));
+        return (session.seen.hang_up)();
+    }
+    let what = if session.caller.key.is_some() { "connected" } else { "enrols" };
+    let begun = server.accounts.session_begin(&NewSession {
+        user: &session.caller.user.name,
+        repository: None,
+        from: &session.caller.from,
+        key: session.caller.key.as_ref().map(|key| key.id),
+        what,
+    });
+    session.number.store(begun.unwrap_or(0), Ordering::Relaxed);
+    let ending = server.follow(&session.caller, session.seen.clone());
+    thread::scope(|threads| {
+        let outbox = session.outbox.clone();
+        threads.spawn(move || outbox.write_to(writer));
+        session.serve(threads, reader);
+    });
+    drop(ending);
+    let _ = server.accounts.session_end(session.number.load(Ordering::Relaxed));
+    (session.seen.hang_up)();
+}
+
+/// What goes to the push's thread.
+enum Told {
+    Message(yore_wire::Message),
+    Asked(u64, Question),
+}
+
+impl Session {
+    fn who(&self) -> String {
+        format!("{} from {}", self.caller.user.name, self.caller.from)
+    }
+
+    fn confine(&self) -> std::io::Result<()> {
+        let (data, user) = (self.server.accounts.data(), &self.caller.user.name);
+        let folder = self.server.accounts.user_path(user);
+        let below = folder.strip_prefix(data).map_err(std::io::Error::other)?;
+        check_beneath(data, below)?;
+        confine(&folder)
+    }
+
+    fn serve<'scope>(
+        self: &'scope Arc<Self>,
+        threads: &'scope thread::Scope<'scope, '_>,
+        reader: Box<dyn Read + Send>,
+    ) {
+        let (ask, asked) = channel();
+        let (tell, told) = sync_channel(MOST_TOLD);
+        let asked = Arc::new(Mutex::new(asked));
+        for _ in 0..WORKERS {
+            let asked = asked.clone();
+            threads.spawn(move || self.guarded("a question", || self.work(&asked)));
+        }
+        let push = threads.spawn(move || self.guarded("a push", || push::receive(self, &told)));
+        if let Err(error) = self.read(PacketReader::new(reader), &ask, &tell) {
+            self.outbox.say(&Packet::PushFailed(Failure::from(&error)));
+        }
+        drop((ask, tell));
+        // What was received is put away before the session counts as ended.
+        let _ = push.join();
+        self.outbox.complete();
+    }
+
+    /// A panic ends the session, not the server.
+    fn guarded(&self, what: &str, work: impl FnOnce()) {
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
+            let who = self.who();
+            self.server.complain(format_args!("{who}: a bug in {what}, see the panic above; the session ends"));
+            (self.seen.hang_up)();
+        }
+    }
+
+    fn read(
+        &self,
+        mut packets: PacketReader<Box<dyn Read + Send>>,
+        ask: &Sender<(u64, Question)>,
+        tell: &std::sync::mpsc::SyncSender<Told>,
+    ) -> Result<()> {
+        let refused = |text: &str| Error::Refused(text.to_owned());
+        match packets.next_packet() {
+            Ok(Some(Packet::Hello(hello))) => {
+                let version = common_version(hello.oldest, hello.newest);
+                self.outbox.say(&Packet::Welcome(Welcome {
+                    version: version.unwrap_or(0),
+                    oldest: OLDEST,
+                    newest: NEWEST,
+                    program: format!("yored {}", env!("CARGO_PKG_VERSION")),
+                }));
+                if version.is_none() {
+                    return Ok(());
+                }
+            }
+            Ok(None) => return Ok(()),
+            _ => return Err(refused("a session begins with a greeting")),
+        }
+        let mut bytes = 0u64;
+        loop {
+            let packet = match packets.next_packet() {
+                Ok(Some(packet)) => packet,
+                Ok(None) => return Ok(()),
+                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Err(refused(&error.to_string())),
+                // The connection is gone; nobody would hear of it.
+                Err(_) => return Ok(()),
+            };
+            self.seen.touch(self.server.now());
+            bytes += packets.last_length();
+            self.progress(bytes);
+            let gone = |_| refused("the push has ended");
+            match packet {
+                Packet::Alive => {}
+                Packet::Tell(message) => tell.send(Told::Message(message)).map_err(|_| gone(()))?,
+                Packet::Ask(number, question @ (Question::Push(_) | Question::Commit { .. } | Question::Abort)) => {
+                    tell.send(Told::Asked(number, question)).map_err(|_| gone(()))?;
+                }
+                Packet::Ask(number, question) => {
+                    if self.asked.fetch_add(1, Ordering::Relaxed) >= MOST_ASKED {
+                        return Err(refused("too many questions at once"));
+                    }
+                    ask.send((number, question)).map_err(|_| refused("the session has ended"))?;
+                }
+                _ => return Err(refused("that is what a server says")),
+            }
+        }
+    }
+
+    /// Shows others how far the session is, now and then.
+    fn progress(&self, bytes: u64) {
+        let now = self.server.now();
+        if self.server.progress_due(&self.number, now) {
+            let what = match (self.opened.get(), self.base.lock().map(|base| base.is_some())) {
+                (Some(open), _) if self.server.running.has(open.row.id) => "push",
+                (Some(_), _) => "read",
+                _ => "connected",
+            };
+            let _ = self
+                .server
+                .accounts
+                .session_progress(self.number.load(Ordering::Relaxed), what, bytes);
+        }
+    }
+
+    fn work(&self, asked: &Mutex<Receiver<(u64, Question)>>) {
+        loop {
+            let next = asked.lock().expect("no panic while held").recv();
+            let Ok((number, question)) = next else { return };
+            let mut reply = Reply::new(self.outbox.clone(), number);
+            match self.answer(question, &mut reply) {
+                Ok(()) => reply.done(),
+                Err(error) => reply.failed(&error),
+            }
+            self.asked.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn answer(&self, question: Question, reply: &mut Reply) -> Result<()> {
+        match question {
+            Question::Enrol(enrolment) => reply.push(enrol::enrol(self, enrolment)?),
+            Question::Open { repository, to_push } => reply.push(Answer::Opened(self.open(&repository, to_push)?)),
+            question => question::answer(self, self.opened()?, question, reply),
+        }
+    }
+
+    fn opened(&self) -> Result<&Open> {
+        self.opened.get().ok_or_else(|| Error::Refused("no repository is open".into()))
+    }
+
+    /// Opens a repository of the user; to push into it, it is made if it is not there.
+    fn open(&self, name: &str, to_push: bool) -> Result<Opened> {
+        let key = self.caller.key.as_ref();
+        let key = key.ok_or_else(|| Error::Denied("a password only enrols a machine; `yore link` does".into()))?;
+        let accounts = &self.server.accounts;
+        let denied = |error: crate::accounts::Error| Error::Denied(error.to_string());
+        let name: RepositoryName = name.parse().map_err(denied)?;
+        let user = &self.caller.user;
+        let unknown = || Error::Denied(format!("{} has no repository {name}", user.name));
+        let (row, path) = match accounts.repository(user.id, &name).map_err(denied)? {
+            Some(row) => (row, accounts.repository_path(&user.name, &name)),
+            None if !to_push => return Err(unknown()),
+            None => {
+                let row = accounts
+                    .add_repository(user.id, &name, Some(key.id), Some(&key.comment), &self.caller.from)
+                    .map_err(denied)?;
+                (row, accounts.repository_path(&user.name, &name))
+            }
+        };
+        let repository = match Repository::open_with_cache(&path, CACHE) {
+            Err(Error::NotARepository(_)) if to_push => {
+                Repository::init(&path, COMPRESSION)?;
+                Repository::open_with_cache(&path, CACHE)
+            }
+            Err(Error::NotARepository(_)) => return Err(unknown()),
+            opened => opened,
+        }?;
+        let opened = Opened {
+            id: repository.id().to_owned(),
+            compression: repository.compression(),
+            may_prune: user.may_prune,
+        };
+        let open = Open {
+            repository: Arc::new(repository),
+            row,
+        };
+        let _ = accounts.session_opens(self.number.load(Ordering::Relaxed), &name);
+        match self.opened.set(open) {
+            Ok(()) => Ok(opened),
+            Err(_) => Err(Error::Refused("a repository is open already".into())),
+        }
+    }
+}

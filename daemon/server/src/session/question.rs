@@ -1,0 +1,282 @@
+//! Answers to questions about the repository that a session has opened.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use yore_agent::filter::Filter;
+use yore_store::delta::{BlockSum, block_len_for};
+use yore_store::{
+    ContentId, Error, GROUP, Hash, History, Kind, Listing, OpenContent, Repository, Result, SEGMENT, Snapshot,
+    SnapshotId, Wanted,
+};
+use yore_wire::{Answer, ListedStep, MOST_READ, MOST_SMALL, Question};
+
+use super::{Open, Session};
+use crate::outbox::Reply;
+
+/// Bytes of one piece of a content.
+const PIECE: usize = 256 << 10;
+
+/// Values and sums in one piece of an answer.
+const PIECES: usize = 1024;
+
+/// Answers one question.
+pub(super) fn answer(session: &Session, open: &Open, question: Question, reply: &mut Reply) -> Result<()> {
+    let repository: &Arc<Repository> = &open.repository;
+    match question {
+        Question::Version => reply.push(Answer::Number(repository.data_version()?)),
+        Question::Snapshots => each(repository.snapshots()?, reply, Answer::Snapshot),
+        Question::Root { snapshot } => reply.push(Answer::Entry(repository.root(snapshot)?)),
+        Question::Folder { snapshot, folder } => {
+            let folder = Repository::folder(repository, snapshot, folder)?;
+            each(folder, reply, Answer::Entry)
+        }
+        Question::Entry { id } => each(Repository::entry(repository, id)?, reply, Answer::Entry),
+        Question::Links { snapshot, link } => each(repository.links(snapshot, link)?, reply, Answer::Entry),
+        Question::List { snapshot, folder } => {
+            let listing = repository.list(snapshot, folder)?;
+            each(listing.iter().cloned(), reply, Answer::Entry)
+        }
+        Question::Read {
+            content,
+            offset,
+            length,
+        } => read(repository, content, offset, length, reply),
+        Question::ReadSmall { contents } => read_small(repository, &contents, reply),
+        Question::Space => reply.push(Answer::Space(repository.space()?)),
+        Question::Versions { path } => each(Repository::versions(repository, &path)?, reply, Answer::Version),
+        Question::Find { pattern } => find(repository, &pattern, reply),
+        Question::Diff { a, b } => diff(repository, a, b, reply),
+        Question::Stats => reply.push(Answer::Stats(Repository::stats(repository)?)),
+        Question::Verify { read_data } => verify(session, repository, read_data, reply),
+        Question::Forget { snapshots } => forget(session, open, &snapshots, reply),
+        Question::Sweep => Err(Error::Refused("the server sweeps by itself".into())),
+        Question::Listing => list_base(session, repository, reply),
+        Question::BaseValues { hash } => base_values(repository, &hash, reply),
+        Question::Signature {
+            hash,
+            block_len,
+            ranges,
+        } => signature(repository, &hash, block_len, &ranges, reply),
+        Question::Report { failure } => {
+            session.server.push_failed(open.row.id, &session.caller, &failure);
+            Ok(())
+        }
+        Question::Open { .. } | Question::Enrol(_) | Question::Push(_) | Question::Commit { .. } | Question::Abort => {
+            Err(Error::Refused("that is answered elsewhere".into()))
+        }
+    }
+}
+
+fn each<T>(values: impl IntoIterator<Item = T>, reply: &mut Reply, answer: impl Fn(T) -> Answer) -> Result<()> {
+    values.into_iter().try_for_each(|value| reply.push(answer(value)))
+}
+
+/// Keeps the first error of a callback that cannot fail.
+fn first_error(kept: &mut Result<()>, result: Result<()>) {
+    if kept.is_ok() {
+        *kept = result;
+    }
+}
+
+fn read(repository: &Arc<Repository>, content: ContentId, offset: u64, length: u64, reply: &mut Reply) -> Result<()> {
+    if length > MOST_READ {
+        return Err(Error::Refused("more is asked for at once than the protocol allows".into()));
+    }
+    let reader = repository.open_content(content)?;
+    let end = reader.size().min(offset.saturating_add(length));
+    let mut at = offset;
+    while at < end {
+        let mut bytes = vec![0; PIECE.min((end - at) as usize)];
+        let got = reader.read_at(at, &mut bytes)?;
+        bytes.truncate(got);
+        at += got as u64;
+        reply.push(Answer::Bytes(bytes))?;
+    }
+    Ok(())
+}
+
+fn read_small(repository: &Arc<Repository>, contents: &[ContentId], reply: &mut Reply) -> Result<()> {
+    if contents.len() > MOST_SMALL {
+        return Err(Error::Refused("more is asked for at once than the protocol allows".into()));
+    }
+    for (index, &content) in contents.iter().enumerate() {
+        let whole = repository.open_content(content).and_then(|reader| {
+            if reader.size() > GROUP {
+                return Err(Error::Refused(format!("content {content} is not small")));
+            }
+            let mut bytes = vec![0; reader.size() as usize];
+            OpenContent::read_at(&reader, 0, &mut bytes)?;
+            Ok(bytes)
+        });
+        match whole {
+            Ok(bytes) => reply.push(Answer::Small { content, bytes })?,
+            // Only the first is what somebody waits for.
+            Err(error) if index == 0 => return Err(error),
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn find(repository: &Arc<Repository>, pattern: &[u8], reply: &mut Reply) -> Result<()> {
+    let pattern = [OsStr::from_bytes(pattern)];
+    let filter = Filter::new::<_, &Path>("PATTERN", &pattern, &[]).map_err(|error| Error::Refused(error.to_string()))?;
+    let wanted = Wanted {
+        pattern: pattern[0].as_bytes(),
+        may_fit: &|_, path| filter.matches(path, true),
+    };
+    let mut sent = Ok(());
+    History::find(repository, &wanted, &mut |found| {
+        if sent.is_ok() && filter.matches(&found.path, found.entry.meta.kind == Kind::Folder) {
+            first_error(&mut sent, reply.push(Answer::Found(found)));
+        }
+    })?;
+    sent
+}
+
+fn snapshot(repository: &Repository, id: SnapshotId) -> Result<Snapshot> {
+    let found = repository.snapshots()?.into_iter().find(|snapshot| snapshot.id == id);
+    found.ok_or_else(|| Error::NoSuchSnapshot(format!("number {id}")))
+}
+
+fn diff(repository: &Arc<Repository>, a: SnapshotId, b: SnapshotId, reply: &mut Reply) -> Result<()> {
+    let (a, b) = (snapshot(repository, a)?, snapshot(repository, b)?);
+    let mut sent = Ok(());
+    Repository::diff(repository, &a, &b, &mut |path, change| {
+        if sent.is_ok() {
+            let path = path.to_vec();
+            first_error(&mut sent, reply.push(Answer::Changed { path, change }));
+        }
+    })?;
+    sent
+}
+
+fn verify(session: &Session, repository: &Arc<Repository>, read_data: bool, reply: &mut Reply) -> Result<()> {
+    let mut told = None;
+    let verified = Repository::verify(repository, read_data, &mut |done, all| {
+        // Now and then; who asked may be gone.
+        if told != Some(session.server.now()) {
+            told = Some(session.server.now());
+            let _ = reply.push(Answer::Progress { done, all });
+        }
+    })?;
+    if let Some(first) = verified.damages.first() {
+        session.server.damage_found(session.opened()?.row.id, verified.damages.len(), &first.what);
+    }
+    reply.push(Answer::Verified(verified))
+}
+
+/// Forgetting wants the right, and the minimum age holds against everybody.
+fn forget(session: &Session, open: &Open, ids: &[SnapshotId], reply: &mut Reply) -> Result<()> {
+    let (server, user) = (&session.server, &session.caller.user);
+    let is_allowed = server.accounts.user_by_id(user.id).ok().flatten().is_some_and(|now| now.may_prune);
+    if !is_allowed {
+        return Err(Error::Denied(format!(
+            "{} may not forget or prune; `yored user set {} --may-prune` on the server allows it",
+            user.name, user.name
+        )));
+    }
+    let row = server.repository_row(open.row.id)?;
+    let at_least = row.keep_at_least.unwrap_or(server.config().keep_at_least).0;
+    let snapshots = open.repository.snapshots()?;
+    let chosen: Vec<&Snapshot> = snapshots.iter().filter(|snapshot| ids.contains(&snapshot.id)).collect();
+    if let Some((_, why)) = &row.pruning_suspended {
+        return Err(Error::Denied(format!(
+            "pruning is suspended here ({why}); `yored repo set {} --resume-pruning` on the server ends that",
+            row.full_name()
+        )));
+    }
+    if let Some(young) = chosen.iter().find(|snapshot| server.now() - snapshot.time < at_least) {
+        return Err(Error::Denied(format!(
+            "{} is younger than {}, the least that this server keeps; only its administrator may remove it",
+            young.name,
+            crate::units::Seconds(at_least)
+        )));
+    }
+    let names: Vec<&str> = chosen.iter().map(|snapshot| snapshot.name.as_str()).collect();
+    let what = format!("forget {}", row.full_name());
+    let _ = server
+        .accounts
+        .audit(user.name.as_str(), &what, &session.caller.from, &names.join(" "), "");
+    let forgotten = Repository::forget(&open.repository, ids)?;
+    server.measured(&row);
+    reply.push(Answer::Forgotten(forgotten))
+}
+
+fn list_base(session: &Session, repository: &Arc<Repository>, reply: &mut Reply) -> Result<()> {
+    let base = session.base.lock().expect("no panic while held").clone();
+    let Some(base) = base else { return Ok(()) };
+    // Not by recursion: a tree may be deeper than a stack.
+    let mut stack = vec![(list_root(repository, base.id)?, 0)];
+    reply.push(Answer::Listed(ListedStep::Enter(repository.root(base.id)?)))?;
+    while let Some((listing, next)) = stack.last_mut() {
+        let Some(entry) = listing.get(*next).cloned() else {
+            stack.pop();
+            reply.push(Answer::Listed(ListedStep::Leave))?;
+            continue;
+        };
+        *next += 1;
+        match entry.child {
+            Some(folder) => {
+                let inside = repository.list(base.id, folder)?;
+                reply.push(Answer::Listed(ListedStep::Enter(entry)))?;
+                stack.push((inside, 0));
+            }
+            None => {
+                let hash = entry.content.map(|content| repository.content_hash(content)).transpose()?;
+                reply.push(Answer::Listed(ListedStep::Item { entry, hash }))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn base_values(repository: &Repository, hash: &Hash, reply: &mut Reply) -> Result<()> {
+    let Some(values) = repository.base_values(hash)? else {
+        return Ok(());
+    };
+    let per_segment = PIECES * (GROUP as usize) / (SEGMENT as usize);
+    let mut zeros = values.zero_segments.chunks(per_segment.max(1));
+    for groups in values.groups.chunks(PIECES) {
+        reply.push(Answer::Values {
+            size: values.size,
+            groups: groups.to_vec(),
+            zero_segments: zeros.next().unwrap_or_default().to_vec(),
+        })?;
+    }
+    Ok(())
+}
+
+fn signature(
+    repository: &Arc<Repository>,
+    hash: &Hash,
+    block_len: u32,
+    ranges: &[(u64, u64)],
+    reply: &mut Reply,
+) -> Result<()> {
+    // Blocks may be longer than is usual, but not so short that there are very many of them.
+    let unmatched = ranges.iter().fold(0u64, |sum, (_, length)| sum.saturating_add(*length));
+    if block_len < block_len_for(unmatched) {
+        return Err(Error::Refused(format!("a signature of {unmatched} bytes in blocks of {block_len}")));
+    }
+    let mut sums: Vec<BlockSum> = Vec::new();
+    repository.block_sums(hash, ranges, block_len, &mut |_, sum| {
+        sums.push(sum);
+        match sums.len() {
+            PIECES => reply.push(Answer::Sums(std::mem::take(&mut sums))),
+            _ => Ok(()),
+        }
+    })?;
+    reply.push(Answer::Sums(sums))
+}
+
+/// What is in `/` of a snapshot.
+fn list_root(repository: &Repository, snapshot: SnapshotId) -> Result<Arc<Listing>> {
+    match repository.root(snapshot)?.child {
+        Some(folder) => repository.list(snapshot, folder),
+        None => Ok(Arc::default()),
+    }
+}

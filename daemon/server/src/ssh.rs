@@ -1,0 +1,310 @@
+//! SSH: connections, logins, and the one subsystem. No shell, no command, no forwarding: what
+//! russh's handler does not answer here is refused.
+//!
+//! ```text
+//! accept ─▶ limits ─▶ russh ─▶ login ─▶ subsystem "yore" ─▶ session::run, on a thread of its own
+//! ```
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use russh::keys::{PrivateKey, PublicKeyBase64};
+use russh::server::{self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Session, VerifiedPublicKey};
+use russh::{Channel, ChannelId, MethodKind, MethodSet};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use yore_agent::remote::{Blocking, preferred};
+
+use crate::logins::Logins;
+use crate::server::Server;
+use crate::session::{self, Caller};
+
+/// How the token of an invitation begins.
+const INVITATION: &str = "yi-";
+
+/// Passwords that are hashed at once: each takes memory and a core.
+const HASHING: usize = 2;
+
+/// What all connections share.
+pub struct Ssh {
+    server: Arc<Server>,
+    config: Arc<server::Config>,
+    logins: Logins,
+    hashing: tokio::sync::Semaphore,
+    connections: Mutex<HashMap<IpAddr, usize>>,
+    /// One for each session that runs; the daemon waits for all.
+    sessions: Arc<tokio::sync::Semaphore>,
+}
+
+/// As many sessions as a semaphore can count.
+const SESSIONS: u32 = 1 << 20;
+
+impl Ssh {
+    /// SSH with this host key.
+    pub fn new(server: Arc<Server>, host_key: PrivateKey) -> Arc<Self> {
+        let mut methods = MethodSet::empty();
+        methods.push(MethodKind::PublicKey);
+        methods.push(MethodKind::Password);
+        let config = server::Config {
+            methods,
+            auth_rejection_time: Duration::from_secs(1),
+            auth_rejection_time_initial: Some(Duration::ZERO),
+            keys: vec![host_key],
+            window_size: 16 << 20,
+            maximum_packet_size: 64 << 10,
+            channel_buffer_size: 32,
+            preferred: preferred(),
+            max_auth_attempts: 10,
+            inactivity_timeout: None,
+            keepalive_interval: Some(Duration::from_secs(30)),
+            keepalive_max: 6,
+            nodelay: true,
+            ..server::Config::default()
+        };
+        Arc::new(Ssh {
+            server,
+            config: Arc::new(config),
+            logins: Logins::default(),
+            hashing: tokio::sync::Semaphore::new(HASHING),
+            connections: Mutex::default(),
+            sessions: Arc::new(tokio::sync::Semaphore::new(SESSIONS as usize)),
+        })
+    }
+
+    /// Takes connections until the listener is dropped.
+    pub async fn accept(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    if let Some(counted) = self.count(peer.ip()) {
+                        tokio::spawn(self.clone().connection(stream, peer, counted));
+                    }
+                }
+                // Out of descriptors, for instance: the others shall end first.
+                Err(error) => {
+                    self.server.complain(format_args!("a connection cannot be taken: {error}"));
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    /// Waits until every session has ended.
+    pub async fn all_ended(&self) {
+        let _ = self.sessions.acquire_many(SESSIONS).await;
+    }
+
+    /// Counts a connection, unless there are too many.
+    fn count(self: &Arc<Self>, address: IpAddr) -> Option<Counted> {
+        let config = self.server.config();
+        let mut connections = self.connections.lock().expect("no panic while held");
+        let address = address.to_canonical();
+        let (all, here) = (connections.values().sum::<usize>(), connections.get(&address).copied().unwrap_or(0));
+        if all >= config.max_connections || here >= config.max_connections_per_address {
+            return None;
+        }
+        connections.insert(address, here + 1);
+        Some(Counted {
+            ssh: self.clone(),
+            address,
+        })
+    }
+
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, counted: Counted) {
+        let _ = stream.set_nodelay(true);
+        let Ok(stream) = stream.into_std() else { return };
+        let Ok(socket) = stream.try_clone() else { return };
+        let Ok(stream) = TcpStream::from_std(stream) else { return };
+        let socket = Arc::new(socket);
+        let in_time = Arc::new(AtomicBool::new(false));
+        let guest = Guest {
+            ssh: self.clone(),
+            peer,
+            caller: None,
+            channel: None,
+            in_time: in_time.clone(),
+            socket: socket.clone(),
+        };
+        let patience = Duration::from_secs(self.server.config().login_timeout.0.max(1) as u64);
+        let deadline = {
+            let socket = socket.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(patience).await;
+                if !in_time.load(Ordering::Relaxed) {
+                    let _ = socket.shutdown(Shutdown::Both);
+                }
+            })
+        };
+        if let Ok(running) = server::run_stream(self.config.clone(), stream, guest).await {
+            let _ = running.await;
+        }
+        deadline.abort();
+        let _ = socket.shutdown(Shutdown::Both);
+        drop(counted);
+    }
+}
+
+/// A connection that counts.
+struct Counted {
+    ssh: Arc<Ssh>,
+    address: IpAddr,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut connections = self.ssh.connections.lock().expect("no panic while held");
+        if let Some(count) = connections.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                connections.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// One connection, before and while it is served.
+struct Guest {
+    ssh: Arc<Ssh>,
+    peer: SocketAddr,
+    caller: Option<Caller>,
+    channel: Option<Channel<Msg>>,
+    /// The session has begun; until then it has to hurry.
+    in_time: Arc<AtomicBool>,
+    socket: Arc<std::net::TcpStream>,
+}
+
+impl Guest {
+    /// The public key as the accounts have it.
+    fn public(key: &russh::keys::ssh_key::PublicKey) -> String {
+        format!("{} {}", key.algorithm(), key.public_key_base64())
+    }
+
+    fn from(&self) -> String {
+        self.peer.ip().to_canonical().to_string()
+    }
+
+    /// Asks the accounts, off the thread that serves connections.
+    async fn asked<T: Send + 'static>(&self, ask: impl FnOnce(&Server) -> T + Send + 'static) -> Option<T> {
+        let server = self.ssh.server.clone();
+        tokio::task::spawn_blocking(move || ask(&server)).await.ok()
+    }
+
+    /// A login by a password or an invitation.
+    async fn by_password(&self, user: &str, password: &str) -> Option<Caller> {
+        let (user, password, from) = (user.to_owned(), password.to_owned(), self.from());
+        if password.starts_with(INVITATION) {
+            let login = self.asked(move |server| server.accounts.invitation_login(&user, &password)).await;
+            let (user, invitation) = login?.ok()??;
+            return Some(Caller {
+                user,
+                key: None,
+                invitation: Some(invitation),
+                from,
+            });
+        }
+        let _permit = self.ssh.hashing.acquire().await.ok()?;
+        let login = self.asked(move |server| server.accounts.password_login(&user, &password)).await;
+        let user = login?.ok()??;
+        Some(Caller {
+            user,
+            key: None,
+            invitation: None,
+            from,
+        })
+    }
+}
+
+impl server::Handler for Guest {
+    type Error = russh::Error;
+
+    async fn auth_publickey_offered(&mut self, user: &str, offer: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
+        let (user, public) = (user.to_owned(), Self::public(offer.public_key));
+        let known = self.asked(move |server| server.accounts.key_of(&user, &public)).await;
+        Ok(match known {
+            Some(Ok(Some(_))) => Auth::Accept,
+            _ => Auth::reject(),
+        })
+    }
+
+    async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
+        let (user, public) = (user.to_owned(), Self::public(key.public_key));
+        let login = self.asked(move |server| server.accounts.key_login(&user, &public)).await;
+        Ok(match login {
+            Some(Ok(Some((user, key)))) => {
+                self.caller = Some(Caller {
+                    user,
+                    key: Some(key),
+                    invitation: None,
+                    from: self.from(),
+                });
+                Auth::Accept
+            }
+            _ => Auth::reject(),
+        })
+    }
+
+    async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
+        let (address, now) = (self.peer.ip(), self.ssh.server.now());
+        if !self.ssh.logins.may_try(address, now) {
+            return Ok(Auth::reject());
+        }
+        self.caller = self.by_password(user, password).await;
+        if self.caller.is_some() {
+            return Ok(Auth::Accept);
+        }
+        self.ssh.logins.failed(address, now);
+        let (user, from) = (user.chars().take(64).collect::<String>(), self.from());
+        self.asked(move |server| server.accounts.audit(&user, "login failed", &from, "", "")).await;
+        Ok(Auth::reject())
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        // One channel a connection; what is not accepted is refused.
+        if self.channel.is_none() && !self.in_time.load(Ordering::Relaxed) {
+            self.channel = Some(channel);
+            reply.accept().await;
+        }
+        Ok(())
+    }
+
+    async fn subsystem_request(
+        &mut self,
+        channel: ChannelId,
+        name: &str,
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        let (Some(caller), true) = (self.caller.clone(), name == yore_wire::SUBSYSTEM) else {
+            return session.channel_failure(channel);
+        };
+        let Some(stream) = self.channel.take() else {
+            return session.channel_failure(channel);
+        };
+        self.in_time.store(true, Ordering::Relaxed);
+        session.channel_success(channel)?;
+        let (read, write) = tokio::io::split(stream.into_stream());
+        let handle = Handle::current();
+        let reader = Box::new(Blocking::new(handle.clone(), read));
+        let writer = Box::new(Blocking::new(handle, write));
+        let socket = self.socket.clone();
+        let hang_up = Box::new(move || drop(socket.shutdown(Shutdown::Both)));
+        let running = self.ssh.sessions.clone().try_acquire_owned();
+        let server = self.ssh.server.clone();
+        let begun = std::thread::Builder::new().name("yore-session".into()).spawn(move || {
+            session::run(&server, caller, reader, writer, hang_up);
+            drop(running);
+        });
+        if let Err(error) = begun {
+            self.ssh.server.complain(format_args!("a session cannot begin: {error}"));
+            let _ = self.socket.shutdown(Shutdown::Both);
+        }
+        Ok(())
+    }
+}
