@@ -35,7 +35,10 @@ impl Ledger {
 
     /// Measures every repository of a user, unless that was done before.
     pub fn begin(&self, user: i64, repositories: &[(i64, PathBuf)]) -> Result<()> {
-        let known: Vec<i64> = self.users().get(&user).map_or(Vec::new(), |known| known.keys().copied().collect());
+        let known: Vec<i64> = self
+            .users()
+            .get(&user)
+            .map_or(Vec::new(), |known| known.keys().copied().collect());
         for (id, path) in repositories {
             if !known.contains(id) {
                 self.measure(user, *id, path)?;
@@ -55,7 +58,10 @@ impl Ledger {
 
     /// Measures a repository in which something was removed; says whether it takes less now.
     pub fn give_back(&self, user: i64, repository: i64, path: &Path) -> bool {
-        let before = self.users().get(&user).and_then(|known| known.get(&repository).copied());
+        let before = self
+            .users()
+            .get(&user)
+            .and_then(|known| known.get(&repository).copied());
         let after = self.measure(user, repository, path).ok();
         after.zip(before).is_some_and(|(after, before)| after < before)
     }
@@ -201,7 +207,14 @@ mod tests {
         one.reserve(600).unwrap();
         let error = two.reserve(500).unwrap_err();
         assert!(
-            matches!(error, Error::OverBudget { used: 600, limit: 1000, needed: 500 }),
+            matches!(
+                error,
+                Error::OverBudget {
+                    used: 600,
+                    limit: 1000,
+                    needed: 500
+                }
+            ),
             "{error}"
         );
         two.reserve(400).unwrap();
@@ -236,8 +249,18 @@ mod tests {
         std::fs::create_dir(folder.path().join("a")).unwrap();
         std::fs::write(folder.path().join("a/b"), vec![1; 5000]).unwrap();
         std::fs::write(folder.path().join("c"), "x").unwrap();
-        let du = std::process::Command::new("du").args(["-s", "-B1"]).arg(folder.path()).output().unwrap();
-        let du: u64 = String::from_utf8(du.stdout).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+        let du = std::process::Command::new("du")
+            .args(["-s", "-B1"])
+            .arg(folder.path())
+            .output()
+            .unwrap();
+        let du: u64 = String::from_utf8(du.stdout)
+            .unwrap()
+            .split_whitespace()
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
         assert_eq!(disk_bytes(folder.path()).unwrap(), du);
     }
 }

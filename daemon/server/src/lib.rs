@@ -8,7 +8,18 @@
 
 pub mod accounts;
 pub mod config;
+mod confine;
+pub mod host_key;
+pub mod ledger;
+mod logins;
+mod outbox;
 pub mod retention;
+mod running;
+pub mod serve;
+mod server;
+mod session;
+mod ssh;
 pub mod text;
+mod turns;
 pub mod units;
 pub mod weekdays;

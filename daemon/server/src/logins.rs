@@ -41,7 +41,9 @@ impl Logins {
     /// Whether an address may try.
     pub fn may_try(&self, address: IpAddr, now: i64) -> bool {
         let known = self.0.lock().expect("no panic while held");
-        known.get(&network(address)).is_none_or(|failures| failures.now(now) < MOST)
+        known
+            .get(&network(address))
+            .is_none_or(|failures| failures.now(now) < MOST)
     }
 
     /// Counts a failure.
@@ -83,7 +85,10 @@ mod tests {
             logins.failed(guesser, 1000);
         }
         assert!(!logins.may_try(guesser, 1000));
-        assert!(!logins.may_try("::ffff:192.0.2.1".parse().unwrap(), 1000), "the same written as IPv6");
+        assert!(
+            !logins.may_try("::ffff:192.0.2.1".parse().unwrap(), 1000),
+            "the same written as IPv6"
+        );
         assert!(logins.may_try(other, 1000));
         assert!(logins.may_try(guesser, 1000 + FORGOTTEN), "one more each minute");
         logins.failed(guesser, 1000 + FORGOTTEN);

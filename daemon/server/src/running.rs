@@ -107,7 +107,9 @@ impl Running {
         let until = Instant::now() + PUT_AWAY;
         while pushes.contains_key(&repository) {
             let Some(left) = until.checked_duration_since(Instant::now()) else {
-                return Err(Error::Busy("a push that lost its connection is being put away; try again".into()));
+                return Err(Error::Busy(
+                    "a push that lost its connection is being put away; try again".into(),
+                ));
             };
             (pushes, _) = self.ended.wait_timeout(pushes, left).expect("no panic while held");
         }

@@ -68,7 +68,10 @@ async fn serve(server: Arc<Server>, ssh: Arc<Ssh>) -> Result<()> {
     accepting.iter().for_each(|task| task.abort());
     server.end_sessions(true);
     if tokio::time::timeout(ENDING, ssh.all_ended()).await.is_err() {
-        server.complain(format_args!("some sessions did not end within {} seconds", ENDING.as_secs()));
+        server.complain(format_args!(
+            "some sessions did not end within {} seconds",
+            ENDING.as_secs()
+        ));
     }
     Ok(())
 }

@@ -154,7 +154,10 @@ impl Server {
 
     /// A push has ended without a snapshot.
     pub fn push_failed(&self, repository: i64, caller: &Caller, why: &str) {
-        self.complain(format_args!("push of {} from {} failed: {why}", caller.user.name, caller.from));
+        self.complain(format_args!(
+            "push of {} from {} failed: {why}",
+            caller.user.name, caller.from
+        ));
         let _ = self.accounts.record_failure(repository, self.now(), why);
     }
 

@@ -85,7 +85,8 @@ impl Ssh {
                 }
                 // Out of descriptors, for instance: the others shall end first.
                 Err(error) => {
-                    self.server.complain(format_args!("a connection cannot be taken: {error}"));
+                    self.server
+                        .complain(format_args!("a connection cannot be taken: {error}"));
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -102,7 +103,10 @@ impl Ssh {
         let config = self.server.config();
         let mut connections = self.connections.lock().expect("no panic while held");
         let address = address.to_canonical();
-        let (all, here) = (connections.values().sum::<usize>(), connections.get(&address).copied().unwrap_or(0));
+        let (all, here) = (
+            connections.values().sum::<usize>(),
+            connections.get(&address).copied().unwrap_or(0),
+        );
         if all >= config.max_connections || here >= config.max_connections_per_address {
             return None;
         }
@@ -117,7 +121,9 @@ impl Ssh {
         let _ = stream.set_nodelay(true);
         let Ok(stream) = stream.into_std() else { return };
         let Ok(socket) = stream.try_clone() else { return };
-        let Ok(stream) = TcpStream::from_std(stream) else { return };
+        let Ok(stream) = TcpStream::from_std(stream) else {
+            return;
+        };
         let socket = Arc::new(socket);
         let in_time = Arc::new(AtomicBool::new(false));
         let guest = Guest {
@@ -196,7 +202,9 @@ impl Guest {
     async fn by_password(&self, user: &str, password: &str) -> Option<Caller> {
         let (user, password, from) = (user.to_owned(), password.to_owned(), self.from());
         if password.starts_with(INVITATION) {
-            let login = self.asked(move |server| server.accounts.invitation_login(&user, &password)).await;
+            let login = self
+                .asked(move |server| server.accounts.invitation_login(&user, &password))
+                .await;
             let (user, invitation) = login?.ok()??;
             return Some(Caller {
                 user,
@@ -206,7 +214,9 @@ impl Guest {
             });
         }
         let _permit = self.ssh.hashing.acquire().await.ok()?;
-        let login = self.asked(move |server| server.accounts.password_login(&user, &password)).await;
+        let login = self
+            .asked(move |server| server.accounts.password_login(&user, &password))
+            .await;
         let user = login?.ok()??;
         Some(Caller {
             user,
@@ -231,7 +241,9 @@ impl server::Handler for Guest {
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
         let (user, public) = (user.to_owned(), Self::public(key.public_key));
-        let login = self.asked(move |server| server.accounts.key_login(&user, &public)).await;
+        let login = self
+            .asked(move |server| server.accounts.key_login(&user, &public))
+            .await;
         Ok(match login {
             Some(Ok(Some((user, key)))) => {
                 self.caller = Some(Caller {
@@ -257,7 +269,8 @@ impl server::Handler for Guest {
         }
         self.ssh.logins.failed(address, now);
         let (user, from) = (user.chars().take(64).collect::<String>(), self.from());
-        self.asked(move |server| server.accounts.audit(&user, "login failed", &from, "", "")).await;
+        self.asked(move |server| server.accounts.audit(&user, "login failed", &from, "", ""))
+            .await;
         Ok(Auth::reject())
     }
 
@@ -302,7 +315,9 @@ impl server::Handler for Guest {
             drop(running);
         });
         if let Err(error) = begun {
-            self.ssh.server.complain(format_args!("a session cannot begin: {error}"));
+            self.ssh
+                .server
+                .complain(format_args!("a session cannot begin: {error}"));
             let _ = self.socket.shutdown(Shutdown::Both);
         }
         Ok(())

@@ -101,7 +101,14 @@ mod tests {
 
     /// Waits until so many wait for a turn.
     fn until_waiting(turns: &Turns, count: usize) {
-        while turns.state().waiting.iter().map(|(_, tickets)| tickets.len()).sum::<usize>() < count {
+        while turns
+            .state()
+            .waiting
+            .iter()
+            .map(|(_, tickets)| tickets.len())
+            .sum::<usize>()
+            < count
+        {
             std::thread::yield_now();
         }
     }

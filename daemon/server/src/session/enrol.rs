@@ -17,7 +17,9 @@ const MOST_MACHINE: usize = 255;
 pub(super) fn enrol(session: &Session, enrolment: Enrolment) -> Result<Answer> {
     let (caller, server) = (&session.caller, &session.server);
     if caller.key.is_some() {
-        return Err(Error::Denied("this machine is enrolled already; a password or an invitation enrols another".into()));
+        return Err(Error::Denied(
+            "this machine is enrolled already; a password or an invitation enrols another".into(),
+        ));
     }
     let Enrolment {
         key,
@@ -36,7 +38,9 @@ pub(super) fn enrol(session: &Session, enrolment: Enrolment) -> Result<Answer> {
     let before = known.as_ref().and_then(|row| row.machine.clone());
     match &known {
         None if replace => {
-            return Err(Error::Denied(format!("there is no repository {name} to take over; `yored repo list` lists them")));
+            return Err(Error::Denied(format!(
+                "there is no repository {name} to take over; `yored repo list` lists them"
+            )));
         }
         Some(row) if !force && !replace => {
             let whose = row.machine.as_deref().unwrap_or("another machine");

@@ -21,9 +21,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
 use yore_store::{Compression, Error, Repository, Result, Snapshot};
-use yore_wire::{
-    Answer, Failure, NEWEST, OLDEST, Opened, Packet, PacketReader, Question, Welcome, common_version,
-};
+use yore_wire::{Answer, Failure, NEWEST, OLDEST, Opened, Packet, PacketReader, Question, Welcome, common_version};
 
 use crate::accounts::{Key, NewSession, RepositoryName, RepositoryRow, User};
 use crate::confine::{check_beneath, confine};
@@ -109,7 +107,11 @@ pub fn run(
         server.complain(format_args!("{}: a session cannot be confined: {error}", session.who()));
         return (session.seen.hang_up)();
     }
-    let what = if session.caller.key.is_some() { "connected" } else { "enrols" };
+    let what = if session.caller.key.is_some() {
+        "connected"
+    } else {
+        "enrols"
+    };
     let begun = server.accounts.session_begin(&NewSession {
         user: &session.caller.user.name,
         repository: None,
@@ -174,7 +176,9 @@ impl Session {
     fn guarded(&self, what: &str, work: impl FnOnce()) {
         if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
             let who = self.who();
-            self.server.complain(format_args!("{who}: a bug in {what}, see the panic above; the session ends"));
+            self.server.complain(format_args!(
+                "{who}: a bug in {what}, see the panic above; the session ends"
+            ));
             (self.seen.hang_up)();
         }
     }
@@ -207,7 +211,9 @@ impl Session {
             let packet = match packets.next_packet() {
                 Ok(Some(packet)) => packet,
                 Ok(None) => return Ok(()),
-                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Err(refused(&error.to_string())),
+                Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                    return Err(refused(&error.to_string()));
+                }
                 // The connection is gone; nobody would hear of it.
                 Err(_) => return Ok(()),
             };
@@ -225,7 +231,8 @@ impl Session {
                     if self.asked.fetch_add(1, Ordering::Relaxed) >= MOST_ASKED {
                         return Err(refused("too many questions at once"));
                     }
-                    ask.send((number, question)).map_err(|_| refused("the session has ended"))?;
+                    ask.send((number, question))
+                        .map_err(|_| refused("the session has ended"))?;
                 }
                 _ => return Err(refused("that is what a server says")),
             }
@@ -270,7 +277,9 @@ impl Session {
     }
 
     fn opened(&self) -> Result<&Open> {
-        self.opened.get().ok_or_else(|| Error::Refused("no repository is open".into()))
+        self.opened
+            .get()
+            .ok_or_else(|| Error::Refused("no repository is open".into()))
     }
 
     /// Opens a repository of the user; to push into it, it is made if it is not there.

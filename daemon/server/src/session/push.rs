@@ -221,7 +221,10 @@ impl Session {
 fn check(start: &PushStart) -> Result<()> {
     let clean = |root: &Vec<u8>| root.starts_with(b"/") && !root.contains(&0);
     let sorted = start.roots.windows(2).all(|pair| pair[0] < pair[1]);
-    let words = start.tags.iter().all(|tag| !tag.contains('\n') && tag.len() <= MOST_HOST);
+    let words = start
+        .tags
+        .iter()
+        .all(|tag| !tag.contains('\n') && tag.len() <= MOST_HOST);
     let few = start.roots.len() <= MOST_WORDS && start.tags.len() <= MOST_WORDS;
     let host = !start.host.is_empty() && start.host.len() <= MOST_HOST && !start.host.contains(['\0', '\n']);
     match host && few && words && sorted && !start.roots.is_empty() && start.roots.iter().all(clean) {

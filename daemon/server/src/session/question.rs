@@ -83,7 +83,9 @@ fn first_error(kept: &mut Result<()>, result: Result<()>) {
 
 fn read(repository: &Arc<Repository>, content: ContentId, offset: u64, length: u64, reply: &mut Reply) -> Result<()> {
     if length > MOST_READ {
-        return Err(Error::Refused("more is asked for at once than the protocol allows".into()));
+        return Err(Error::Refused(
+            "more is asked for at once than the protocol allows".into(),
+        ));
     }
     let reader = repository.open_content(content)?;
     let end = reader.size().min(offset.saturating_add(length));
@@ -100,7 +102,9 @@ fn read(repository: &Arc<Repository>, content: ContentId, offset: u64, length: u
 
 fn read_small(repository: &Arc<Repository>, contents: &[ContentId], reply: &mut Reply) -> Result<()> {
     if contents.len() > MOST_SMALL {
-        return Err(Error::Refused("more is asked for at once than the protocol allows".into()));
+        return Err(Error::Refused(
+            "more is asked for at once than the protocol allows".into(),
+        ));
     }
     for (index, &content) in contents.iter().enumerate() {
         let whole = repository.open_content(content).and_then(|reader| {
@@ -123,7 +127,8 @@ fn read_small(repository: &Arc<Repository>, contents: &[ContentId], reply: &mut 
 
 fn find(repository: &Arc<Repository>, pattern: &[u8], reply: &mut Reply) -> Result<()> {
     let pattern = [OsStr::from_bytes(pattern)];
-    let filter = Filter::new::<_, &Path>("PATTERN", &pattern, &[]).map_err(|error| Error::Refused(error.to_string()))?;
+    let filter =
+        Filter::new::<_, &Path>("PATTERN", &pattern, &[]).map_err(|error| Error::Refused(error.to_string()))?;
     let wanted = Wanted {
         pattern: pattern[0].as_bytes(),
         may_fit: &|_, path| filter.matches(path, true),
@@ -164,7 +169,9 @@ fn verify(session: &Session, repository: &Arc<Repository>, read_data: bool, repl
         }
     })?;
     if let Some(first) = verified.damages.first() {
-        session.server.damage_found(session.opened()?.row.id, verified.damages.len(), &first.what);
+        session
+            .server
+            .damage_found(session.opened()?.row.id, verified.damages.len(), &first.what);
     }
     reply.push(Answer::Verified(verified))
 }
@@ -172,7 +179,12 @@ fn verify(session: &Session, repository: &Arc<Repository>, read_data: bool, repl
 /// Forgetting wants the right, and the minimum age holds against everybody.
 fn forget(session: &Session, open: &Open, ids: &[SnapshotId], reply: &mut Reply) -> Result<()> {
     let (server, user) = (&session.server, &session.caller.user);
-    let is_allowed = server.accounts.user_by_id(user.id).ok().flatten().is_some_and(|now| now.may_prune);
+    let is_allowed = server
+        .accounts
+        .user_by_id(user.id)
+        .ok()
+        .flatten()
+        .is_some_and(|now| now.may_prune);
     if !is_allowed {
         return Err(Error::Denied(format!(
             "{} may not forget or prune; `yored user set {} --may-prune` on the server allows it",
@@ -226,7 +238,10 @@ fn list_base(session: &Session, repository: &Arc<Repository>, reply: &mut Reply)
                 stack.push((inside, 0));
             }
             None => {
-                let hash = entry.content.map(|content| repository.content_hash(content)).transpose()?;
+                let hash = entry
+                    .content
+                    .map(|content| repository.content_hash(content))
+                    .transpose()?;
                 reply.push(Answer::Listed(ListedStep::Item { entry, hash }))?;
             }
         }
@@ -260,7 +275,9 @@ fn signature(
     // Blocks may be longer than is usual, but not so short that there are very many of them.
     let unmatched = ranges.iter().fold(0u64, |sum, (_, length)| sum.saturating_add(*length));
     if block_len < block_len_for(unmatched) {
-        return Err(Error::Refused(format!("a signature of {unmatched} bytes in blocks of {block_len}")));
+        return Err(Error::Refused(format!(
+            "a signature of {unmatched} bytes in blocks of {block_len}"
+        )));
     }
     let mut sums: Vec<BlockSum> = Vec::new();
     repository.block_sums(hash, ranges, block_len, &mut |_, sum| {
