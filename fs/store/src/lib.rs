@@ -54,5 +54,5 @@ pub use sweep::Swept;
 pub use time::{Clock, StepClock, SystemClock};
 pub use tree::{Listing, find_name};
 pub use tree_hash::{Value, from_groups, group_value, root as root_value, segment_value};
-pub use verify::{Damage, Verified};
+pub use verify::{Damage, Verified, VerifiedShare};
 pub use write::{Budget, Limit, Unlimited};
