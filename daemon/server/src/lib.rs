@@ -1,1 +1,3 @@
 //! The server's library; see `ARCHITECTURE.md`.
+
+pub mod upkeep;
