@@ -12,9 +12,13 @@ use yore_store::{Error, Forgotten, Repository, Result, Snapshot};
 
 use super::Rules;
 
-/// Snapshots that are forgotten at a time. Their rows go in one transaction; what is looked up
-/// for each batch, whatever its size, takes some tenths of a second in a large repository.
-const BATCH: usize = 8;
+/// Snapshots that are forgotten at a time, to begin with and at most: what is looked up for each
+/// batch, whatever its size, takes some tenths of a second in a large repository.
+const BATCH: (usize, usize) = (4, 16);
+
+/// Entries in a batch above which the next one is smaller. They go in one transaction, under the lock
+/// that a push needs for its commit: a few microseconds each, more on a slow disk.
+const MANY: u64 = 20_000;
 
 /// What the server forgot.
 #[derive(Debug, Default)]
@@ -61,21 +65,31 @@ pub fn retention(
         report.stopped = Some(Stopped::Suspended);
         return Ok(report);
     }
-    for batch in going.chunks(BATCH) {
+    let (mut rest, mut size) = (going.as_slice(), BATCH.0);
+    while !rest.is_empty() && report.stopped.is_none() {
         if busy() {
             report.stopped = Some(Stopped::Busy);
-            break;
+            continue;
         }
+        let (batch, after) = rest.split_at(size.min(rest.len()));
         let ids: Vec<_> = batch.iter().map(|snapshot| snapshot.id).collect();
         match repository.forget(&ids) {
-            Ok(forgotten) => report.add(batch, &forgotten),
-            Err(error) => {
-                report.stopped = Some(Stopped::Failed(error));
-                break;
+            Ok(forgotten) => {
+                report.add(batch, &forgotten);
+                (rest, size) = (after, next_size(size, &forgotten));
             }
+            Err(error) => report.stopped = Some(Stopped::Failed(error)),
         }
     }
     Ok(report)
+}
+
+/// How many snapshots come after a batch of this size.
+fn next_size(size: usize, forgotten: &Forgotten) -> usize {
+    match forgotten.entries > MANY {
+        true => (size / 2).max(1),
+        false => (size * 2).min(BATCH.1),
+    }
 }
 
 /// The snapshots that are to go, oldest first.
@@ -161,11 +175,25 @@ mod tests {
         };
         let first = retention(&history.repository, &rules("daily=3"), END, &busy).unwrap();
         assert!(matches!(first.stopped, Some(Stopped::Busy)));
-        assert_eq!((first.names.len(), first.left), (BATCH, 20 - BATCH as u64));
+        assert_eq!((first.names.len(), first.left), (BATCH.0, 20 - BATCH.0 as u64));
         let rest = retention(&history.repository, &rules("daily=3"), END, &|| false).unwrap();
-        assert_eq!((rest.names.len(), rest.left), (20 - BATCH, 0));
+        assert_eq!((rest.names.len(), rest.left), (20 - BATCH.0, 0));
         let nothing = retention(&history.repository, &rules("daily=1"), END, &|| true).unwrap();
         assert_eq!((nothing.names.len(), nothing.left), (0, 2));
+    }
+
+    #[test]
+    fn batches_are_smaller_where_much_goes_and_never_nothing() {
+        let forgotten = |entries| Forgotten {
+            entries,
+            ..Forgotten::default()
+        };
+        let sizes = |entries| {
+            let sizes = std::iter::successors(Some(BATCH.0), |size| Some(next_size(*size, &forgotten(entries))));
+            sizes.take(5).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(10), [4, 8, 16, 16, 16]);
+        assert_eq!(sizes(MANY + 1), [4, 2, 1, 1, 1]);
     }
 
     #[test]
