@@ -34,6 +34,7 @@ mod testing;
 mod time;
 mod tree;
 mod tree_hash;
+mod turnover;
 mod verify;
 mod write;
 
@@ -54,5 +55,6 @@ pub use sweep::Swept;
 pub use time::{Clock, StepClock, SystemClock};
 pub use tree::{Listing, find_name};
 pub use tree_hash::{Value, from_groups, group_value, root as root_value, segment_value};
+pub use turnover::Turnover;
 pub use verify::{Damage, Verified, VerifiedShare};
 pub use write::{Budget, Limit, Unlimited};

@@ -7,31 +7,20 @@
 //! One who changes less than half at a time gets below this. That is what the minimum age is for:
 //! what he pushes makes nothing go as long as it is young.
 
+use yore_store::Turnover;
+
 /// Trees with fewer files than this may change as they like.
 const SMALL: u64 = 20;
 
-/// How the files of a line changed from one snapshot to the next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// Files in the snapshot before.
-    pub before: u64,
-    /// Those whose paths are gone.
-    pub vanished: u64,
-    /// Those that are there and have other content.
-    pub changed: u64,
-    /// Files that were not there before.
-    pub new: u64,
-}
-
 /// Whether more than half of the files vanished or changed; if so, what to tell in a mail, which should
 /// add with what command somebody lets the server go on.
-pub fn is_mass_change(changes: &Changes) -> Option<String> {
-    let Changes {
+pub fn is_mass_change(turnover: &Turnover) -> Option<String> {
+    let Turnover {
         before,
         vanished,
         changed,
         new,
-    } = *changes;
+    } = *turnover;
     let gone = vanished.saturating_add(changed);
     if before < SMALL || gone <= before / 2 {
         return None;
@@ -47,7 +36,7 @@ pub fn is_mass_change(changes: &Changes) -> Option<String> {
         "Of the {before} files of the snapshot before, {}; {new} are new.\n\n",
         parts.join(" and ")
     );
-    text.push_str(guess(changes));
+    text.push_str(guess(turnover));
     text.push_str(
         "\n\nNothing is lost: all snapshots before this one are there. So that they stay, the server removes no \
          old snapshots of this repository until somebody has looked and lets it go on. If this was meant, \
@@ -57,12 +46,12 @@ pub fn is_mass_change(changes: &Changes) -> Option<String> {
 }
 
 /// The likeliest causes.
-fn guess(changes: &Changes) -> &'static str {
-    let is_moved = changes.vanished > changes.changed && changes.new >= changes.vanished / 2;
+fn guess(turnover: &Turnover) -> &'static str {
+    let is_moved = turnover.vanished > turnover.changed && turnover.new >= turnover.vanished / 2;
     if is_moved {
         "So it looks when a folder with much in it was renamed or moved. Ransomware that gives files new names \
          looks the same."
-    } else if changes.changed > changes.vanished {
+    } else if turnover.changed > turnover.vanished {
         "So it looks when a program rewrote all files, or when ransomware encrypted them."
     } else {
         "So it looks when much was deleted, when a disk was not mounted, or when somebody else pushes with the \
@@ -80,8 +69,8 @@ fn percent(part: u64, whole: u64) -> String {
 mod tests {
     use super::*;
 
-    fn changes(before: u64, vanished: u64, changed: u64, new: u64) -> Changes {
-        Changes {
+    fn turnover(before: u64, vanished: u64, changed: u64, new: u64) -> Turnover {
+        Turnover {
             before,
             vanished,
             changed,
@@ -92,15 +81,15 @@ mod tests {
     #[test]
     fn more_than_half_of_a_tree_that_is_not_small() {
         for (told, is_mass) in [
-            (changes(0, 0, 0, 1000), false),
-            (changes(19, 19, 0, 0), false),
-            (changes(20, 20, 0, 0), true),
-            (changes(20, 10, 0, 0), false),
-            (changes(20, 5, 6, 0), true),
-            (changes(21, 0, 10, 0), false),
-            (changes(21, 0, 11, 0), true),
-            (changes(1000, 0, 0, 100_000), false),
-            (changes(u64::MAX, u64::MAX, u64::MAX, 0), true),
+            (turnover(0, 0, 0, 1000), false),
+            (turnover(19, 19, 0, 0), false),
+            (turnover(20, 20, 0, 0), true),
+            (turnover(20, 10, 0, 0), false),
+            (turnover(20, 5, 6, 0), true),
+            (turnover(21, 0, 10, 0), false),
+            (turnover(21, 0, 11, 0), true),
+            (turnover(1000, 0, 0, 100_000), false),
+            (turnover(u64::MAX, u64::MAX, u64::MAX, 0), true),
         ] {
             assert_eq!(is_mass_change(&told).is_some(), is_mass, "{told:?}");
         }
@@ -109,14 +98,14 @@ mod tests {
     #[test]
     fn the_text_has_the_numbers_and_what_they_look_like() {
         let text = |told| is_mass_change(&told).unwrap();
-        let gone = text(changes(1000, 999, 1, 0));
+        let gone = text(turnover(1000, 999, 1, 0));
         assert!(
             gone.starts_with("Of the 1000 files of the snapshot before, 999 (99 %) are gone and 1 (1 %) have other content; 0 are new."),
             "{gone}"
         );
         assert!(gone.contains("a disk was not mounted"), "{gone}");
-        assert!(text(changes(1000, 0, 600, 0)).contains("encrypted"));
-        assert!(!text(changes(1000, 0, 600, 0)).contains("are gone"));
-        assert!(text(changes(1000, 900, 0, 900)).contains("renamed or moved"));
+        assert!(text(turnover(1000, 0, 600, 0)).contains("encrypted"));
+        assert!(!text(turnover(1000, 0, 600, 0)).contains("are gone"));
+        assert!(text(turnover(1000, 900, 0, 900)).contains("renamed or moved"));
     }
 }

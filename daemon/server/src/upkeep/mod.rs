@@ -20,7 +20,7 @@ mod testing;
 mod verify;
 
 pub use age::{counted_age, overdue, parse_weekdays};
-pub use mass::{Changes, is_mass_change};
+pub use mass::is_mass_change;
 pub use night::Night;
 pub use planner::Planner;
 pub use retention::{RetentionReport, Stopped, retention};
