@@ -71,6 +71,7 @@ impl Prune {
             yearly: self.keep_yearly,
             within: self.keep_within,
             tags: self.keep_tags.clone(),
+            interval: None,
         };
         match policy.is_empty() {
             true => Err(Usage(

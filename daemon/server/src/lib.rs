@@ -22,4 +22,5 @@ mod ssh;
 pub mod text;
 mod turns;
 pub mod units;
+pub mod upkeep;
 pub mod weekdays;

@@ -13,6 +13,12 @@
 //!
 //! Days without a snapshot do not count, so history does not melt while a machine is off.
 //! Periods are those of UTC, as the snapshots' names are; weeks are ISO 8601's, from Monday.
+//!
+//! `yore prune` asks [`Policy::judge`]; a server that prunes by itself asks [`Policy::judge_for_server`],
+//! which trusts young snapshots less.
+
+mod server;
+mod text;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,7 +28,10 @@ use jiff::{Span, Timestamp, civil, tz::TimeZone};
 
 use crate::{LineId, Snapshot};
 
-/// What to keep. A number of 0 and an empty option mean that there is no such rule.
+pub use server::spare_young;
+pub use text::{length_of_time, parse_length_of_time};
+
+/// What to keep. As text it is `last=3 daily=7 within=30d tag=release interval=1h`. A number of 0 and an empty option mean that there is no such rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     /// This many of the newest.
@@ -42,6 +51,9 @@ pub struct Policy {
     pub within: Option<Within>,
     /// All that have one of these tags.
     pub tags: Vec<String>,
+    /// Seconds. With it `last` counts, and keeps, only the newest snapshot of each such stretch of
+    /// the clock, so that many in a row count as one. It keeps nothing by itself.
+    pub interval: Option<u32>,
 }
 
 /// What a policy says of one snapshot.
@@ -66,15 +78,29 @@ pub struct Within {
     pub hours: u32,
 }
 
-/// Names a period of some length by a number that differs from period to period.
-type Period = fn(i64) -> i64;
+/// How time is divided for a rule.
+#[derive(Clone, Copy)]
+enum Period {
+    /// Every snapshot is a period of its own.
+    Each,
+    /// Stretches of this many seconds, counted from 1970.
+    Seconds(i64),
+    /// Gives a number that differs from period to period.
+    Calendar(fn(i64) -> i64),
+}
+
+const SECONDS_AN_HOUR: i64 = 3600;
 
 const SECONDS_A_DAY: i64 = 86_400;
 
 impl Policy {
     /// Whether no rule is set. Such a policy keeps everything.
     pub fn is_empty(&self) -> bool {
-        *self == Policy::default()
+        let rules = Policy {
+            interval: None,
+            ..self.clone()
+        };
+        rules == Policy::default()
     }
 
     /// Judges snapshots, each line by itself; gives all of them, newest first.
@@ -107,24 +133,22 @@ struct Judge {
 struct Rule {
     name: &'static str,
     left: u32,
-    /// `None`: every snapshot is a period of its own.
-    period: Option<Period>,
+    period: Period,
     latest: Option<i64>,
 }
 
 impl Judge {
     fn new(policy: &Policy, newest: i64) -> Self {
-        let rules: [(&'static str, u32, Option<Period>); 6] = [
-            ("last", policy.last, None),
-            ("hourly", policy.hourly, Some(|time| time.div_euclid(3600))),
-            ("daily", policy.daily, Some(|time| time.div_euclid(SECONDS_A_DAY))),
-            ("weekly", policy.weekly, Some(week)),
-            (
-                "monthly",
-                policy.monthly,
-                Some(|time| i64::from(date(time).year()) * 12 + i64::from(date(time).month())),
-            ),
-            ("yearly", policy.yearly, Some(|time| i64::from(date(time).year()))),
+        let each = policy
+            .interval
+            .map_or(Period::Each, |seconds| Period::Seconds(i64::from(seconds.max(1))));
+        let rules: [(&'static str, u32, Period); 6] = [
+            ("last", policy.last, each),
+            ("hourly", policy.hourly, Period::Seconds(SECONDS_AN_HOUR)),
+            ("daily", policy.daily, Period::Seconds(SECONDS_A_DAY)),
+            ("weekly", policy.weekly, Period::Calendar(week)),
+            ("monthly", policy.monthly, Period::Calendar(month)),
+            ("yearly", policy.yearly, Period::Calendar(year)),
         ];
         let rules = rules
             .into_iter()
@@ -164,7 +188,7 @@ impl Judge {
 impl Rule {
     /// Whether the rule wants a snapshot of this time; all newer ones were asked about before.
     fn wants(&mut self, time: i64) -> bool {
-        let period = self.period.map(|period| period(time));
+        let period = self.period.of(time);
         if self.left == 0 || (period.is_some() && period == self.latest) {
             return false;
         }
@@ -174,10 +198,29 @@ impl Rule {
     }
 }
 
+impl Period {
+    /// The number of the period that a time lies in; `None` if it has one of its own.
+    fn of(self, time: i64) -> Option<i64> {
+        match self {
+            Period::Each => None,
+            Period::Seconds(length) => Some(time.div_euclid(length)),
+            Period::Calendar(number) => Some(number(time)),
+        }
+    }
+}
+
 /// The number of the ISO week: it begins on Monday, and 1970 began on a Thursday. A week belongs
 /// to one ISO year, so a run of weeks without names is the same partition.
 fn week(time: i64) -> i64 {
     (time.div_euclid(SECONDS_A_DAY) + 3).div_euclid(7)
+}
+
+fn month(time: i64) -> i64 {
+    year(time) * 12 + i64::from(date(time).month())
+}
+
+fn year(time: i64) -> i64 {
+    i64::from(date(time).year())
 }
 
 fn date(time: i64) -> civil::Date {
@@ -264,5 +307,7 @@ impl fmt::Display for Within {
     }
 }
 
+#[cfg(test)]
+mod attacks;
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use crate::catalog::Content;
 use crate::delta::{Extent, Map, Match, Piece, Source, invert};
@@ -23,13 +23,36 @@ use crate::ingest::{drop_runs, release, write_delta};
 use crate::maintenance::Step;
 use crate::{ContentId, Repository, Result, lock};
 
+/// Contents that are dropped in one transaction: its log fits into the ballast.
+const BATCH: i64 = 64;
+
 impl Repository {
     /// Settles everything that may be nameless; gives how many contents went.
     pub(super) fn collect(self: &Arc<Self>) -> Result<u64> {
-        let mut gone = 0;
+        let mut gone = self.drop_free()?;
         while let Some(content) = self.next_nameless()? {
             self.detach_dependents(content)?;
             gone += u64::from(self.drop_content(content)?);
+            gone += self.drop_free()?;
+        }
+        Ok(gone)
+    }
+
+    /// Settles what nothing depends on: the ends of chains first, so that nothing is rebased that
+    /// is to go itself, and many in a transaction, each of which waits for the disk.
+    fn drop_free(&self) -> Result<u64> {
+        let mut gone = 0;
+        while !free(&*self.connection()?)?.is_empty() {
+            let _writer = lock::writer(self.path())?;
+            let mut connection = self.connection()?;
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for content in free(&transaction)? {
+                gone += u64::from(drop_content(&transaction, content)?);
+            }
+            transaction.commit()?;
+        }
+        if gone > 0 {
+            self.unlink_dead()?;
         }
         Ok(gone)
     }
@@ -107,30 +130,48 @@ impl Repository {
         let _writer = lock::writer(self.path())?;
         let mut connection = self.connection()?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let early = cfg!(feature = "fault-early-base");
-        let is_needed: bool = transaction.query_row(
-            "SELECT EXISTS (SELECT 1 FROM entries WHERE content = ?1)
-                 OR (NOT ?2 AND EXISTS (SELECT 1 FROM contents WHERE base = ?1))",
-            (content, early),
-            |row| row.get(0),
-        )?;
-        let found = Content::get(&transaction, content)?.filter(|_| !is_needed);
-        if let Some(found) = &found {
-            let freed = release(&transaction, content)?;
-            transaction.execute("DELETE FROM contents WHERE id = ?1", [content])?;
-            drop_runs(&transaction, &freed)?;
-            // What it was told against may have been kept for it only.
-            transaction.execute(
-                "INSERT OR IGNORE INTO nameless (content) SELECT ?1 WHERE ?1 IS NOT NULL",
-                [found.base],
-            )?;
-        }
-        transaction.execute("DELETE FROM nameless WHERE content = ?1", [content])?;
+        let is_gone = drop_content(&transaction, content)?;
         transaction.commit()?;
         drop(connection);
         self.unlink_dead()?;
-        Ok(found.is_some())
+        Ok(is_gone)
     }
+}
+
+/// Some of those to look at that no delta depends on.
+fn free(connection: &Connection) -> Result<Vec<ContentId>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT content FROM nameless n WHERE NOT EXISTS (SELECT 1 FROM contents WHERE base = n.content)
+         ORDER BY content LIMIT ?1",
+    )?;
+    let rows = statement.query_map([BATCH], |row| row.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn drop_content(connection: &Connection, content: ContentId) -> Result<bool> {
+    let early = cfg!(feature = "fault-early-base");
+    let is_needed: bool = connection
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM entries WHERE content = ?1)
+                 OR (NOT ?2 AND EXISTS (SELECT 1 FROM contents WHERE base = ?1))",
+        )?
+        .query_row((content, early), |row| row.get(0))?;
+    let found = Content::get(connection, content)?.filter(|_| !is_needed);
+    if let Some(found) = &found {
+        let freed = release(connection, content)?;
+        connection
+            .prepare_cached("DELETE FROM contents WHERE id = ?1")?
+            .execute([content])?;
+        drop_runs(connection, &freed)?;
+        // What it was told against may have been kept for it only.
+        connection
+            .prepare_cached("INSERT OR IGNORE INTO nameless (content) SELECT ?1 WHERE ?1 IS NOT NULL")?
+            .execute([found.base])?;
+    }
+    connection
+        .prepare_cached("DELETE FROM nameless WHERE content = ?1")?
+        .execute([content])?;
+    Ok(found.is_some())
 }
 
 /// The pieces of a content that a map onto another one says: what the map has as literal is

@@ -18,9 +18,35 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::catalog::ALIVE;
 use crate::lock::Lock;
 use crate::{ContentId, Error, LineId, Repository, Result, SnapshotId, lock};
+
+// Statements on entries under the writer's lock. Those on closed ones say 9223372036854775807,
+// `ALIVE`, in full: SQLite does not use `entries_closed` for a parameter, but reads all entries.
+
+/// Contents of closed entries that live again, as far as they are deltas.
+const BECOMING_NEWEST: &str =
+    "SELECT DISTINCT c.id FROM entries e JOIN folders f ON f.id = coalesce(nullif(e.folder, 0), e.child)
+       JOIN contents c ON c.id = e.content
+     WHERE e.last >= ?1 AND e.last < 9223372036854775807 AND e.first <= ?1 AND f.line = ?2 AND c.base IS NOT NULL";
+
+/// Closed entries that live again.
+const REVIVE: &str = "UPDATE entries SET last = 9223372036854775807
+     WHERE last >= ?1 AND last < 9223372036854775807 AND first <= ?1
+       AND (SELECT line FROM folders WHERE id = coalesce(nullif(folder, 0), child)) = ?2";
+
+/// Entries that ended in a gap, and began there.
+const IN_THE_MIDDLE: &str =
+    "SELECT e.id, e.content FROM entries e JOIN folders f ON f.id = coalesce(nullif(e.folder, 0), e.child)
+     WHERE e.last > ?1 AND e.last < ?2 AND e.last < 9223372036854775807 AND e.first > ?1 AND f.line = ?3";
+
+/// Entries that began in the gap at a line's end: the youngest of each folder, and of the roots.
+/// Those that began later than the last forgotten snapshot are of a push that is running.
+const AT_THE_END: &str = "SELECT e.id, e.content FROM folders f CROSS JOIN entries e ON e.folder = f.id
+       WHERE f.line = ?3 AND e.first > ?1 AND e.first <= ?2
+     UNION ALL
+     SELECT e.id, e.content FROM entries e CROSS JOIN folders f ON f.id = e.child
+       WHERE e.folder = 0 AND e.first > ?1 AND e.first <= ?2 AND f.line = ?3";
 
 /// What forgetting did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -151,14 +177,10 @@ fn gaps(connection: &Connection, snapshots: &[SnapshotId]) -> Result<Vec<Gap>> {
 
 /// Contents that the newest snapshots will reach once the gaps are forgotten, and that are deltas.
 fn to_be_whole(connection: &Connection, gaps: &[Gap]) -> Result<Vec<ContentId>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT DISTINCT c.id FROM entries e JOIN folders f ON f.id = coalesce(nullif(e.folder, 0), e.child)
-           JOIN contents c ON c.id = e.content
-         WHERE e.last >= ?1 AND e.last < ?2 AND e.first <= ?1 AND f.line = ?3 AND c.base IS NOT NULL",
-    )?;
+    let mut statement = connection.prepare_cached(BECOMING_NEWEST)?;
     let mut contents = Vec::new();
     for gap in gaps.iter().filter(|gap| gap.after.is_none() && gap.before != 0) {
-        let rows = statement.query_map((gap.before, ALIVE, gap.line), |row| row.get(0))?;
+        let rows = statement.query_map((gap.before, gap.line), |row| row.get(0))?;
         contents.extend(rows.collect::<rusqlite::Result<Vec<ContentId>>>()?);
     }
     Ok(contents)
@@ -166,31 +188,55 @@ fn to_be_whole(connection: &Connection, gaps: &[Gap]) -> Result<Vec<ContentId>> 
 
 /// Deletes the entries that lie in a gap, and remembers their contents for the collection.
 fn forget_gap(connection: &Connection, gap: &Gap) -> Result<u64> {
-    // Entries that began later than the last forgotten one are of a push that is running.
-    let condition = match gap.after {
-        Some(_) => "e.last > ?1 AND e.last < ?2 AND e.first > ?1",
-        None => "e.first > ?1 AND e.first <= ?2",
+    let (entries, end) = match gap.after {
+        Some(after) => (IN_THE_MIDDLE, after),
+        None => (AT_THE_END, gap.last),
     };
-    let bounds = (gap.before, gap.after.unwrap_or(gap.last), gap.line);
-    let select = |columns: &str| {
-        format!(
-            "SELECT {columns} FROM entries e JOIN folders f ON f.id = coalesce(nullif(e.folder, 0), e.child)
-             WHERE {condition} AND f.line = ?3"
-        )
-    };
-    let contents = format!(
-        "INSERT OR IGNORE INTO nameless (content) {} AND e.content IS NOT NULL",
-        select("e.content")
-    );
-    connection.execute(&contents, bounds)?;
-    let entries = format!("DELETE FROM entries WHERE id IN ({})", select("e.id"));
-    let deleted = connection.execute(&entries, bounds)? as u64;
+    let bounds = (gap.before, end, gap.line);
+    let remember =
+        format!("INSERT OR IGNORE INTO nameless (content) SELECT content FROM ({entries}) WHERE content IS NOT NULL");
+    connection.execute(&remember, bounds)?;
+    let delete = format!("DELETE FROM entries WHERE id IN (SELECT id FROM ({entries}))");
+    let deleted = connection.execute(&delete, bounds)? as u64;
     if gap.after.is_none() {
-        connection.execute(
-            "UPDATE entries SET last = ?2 WHERE last >= ?1 AND last < ?2 AND first <= ?1
-               AND (SELECT line FROM folders WHERE id = coalesce(nullif(folder, 0), child)) = ?3",
-            (gap.before, ALIVE, gap.line),
-        )?;
+        connection.execute(REVIVE, (gap.before, gap.line))?;
     }
     Ok(deleted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::ALIVE;
+    use crate::testing::Bench;
+
+    #[test]
+    fn alive_is_what_the_statements_say() {
+        for statement in [BECOMING_NEWEST, REVIVE, IN_THE_MIDDLE] {
+            assert!(statement.contains(&format!("last < {ALIVE}")));
+        }
+    }
+
+    /// What SQLite goes through from end to end for a statement.
+    fn scans(bench: &Bench, statement: &str) -> Vec<String> {
+        let connection = bench.repository.connection().unwrap();
+        let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
+        let parameters: Vec<i64> = (1..=plan.parameter_count() as i64).collect();
+        let steps = plan
+            .query_map(rusqlite::params_from_iter(parameters), |row| row.get::<_, String>(3))
+            .unwrap();
+        let steps: Vec<String> = steps.map(Result::unwrap).collect();
+        assert!(!steps.is_empty());
+        steps.into_iter().filter(|step| step.starts_with("SCAN")).collect()
+    }
+
+    #[test]
+    fn no_statement_under_the_lock_reads_all_entries() {
+        let bench = Bench::new();
+        for statement in [BECOMING_NEWEST, REVIVE, IN_THE_MIDDLE] {
+            assert_eq!(scans(&bench, statement), [""; 0], "{statement}");
+        }
+        // There is no index from a line to its folders; they are few beside the entries.
+        assert_eq!(scans(&bench, AT_THE_END), ["SCAN f"]);
+    }
 }

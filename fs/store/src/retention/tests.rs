@@ -3,12 +3,12 @@
 use super::*;
 use crate::{FolderId, SnapshotId};
 
-fn seconds(text: &str) -> i64 {
+pub(super) fn seconds(text: &str) -> i64 {
     let moment: civil::DateTime = text.parse().unwrap();
     TimeZone::UTC.to_timestamp(moment).unwrap().as_second()
 }
 
-fn snapshot(line: i64, id: i64, text: &str) -> Snapshot {
+pub(super) fn snapshot(line: i64, id: i64, text: &str) -> Snapshot {
     Snapshot {
         id: SnapshotId(id),
         line: LineId(line),
@@ -28,7 +28,7 @@ fn snapshot(line: i64, id: i64, text: &str) -> Snapshot {
     }
 }
 
-fn line(times: &[&str]) -> Vec<Snapshot> {
+pub(super) fn line(times: &[&str]) -> Vec<Snapshot> {
     times
         .iter()
         .enumerate()

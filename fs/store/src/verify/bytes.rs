@@ -7,7 +7,7 @@ use crate::verify::{Verifier, tolerate};
 use crate::{ContentId, Error, Hash, Result};
 
 /// Bytes read at a time.
-const BLOCK: usize = 1 << 20;
+pub(super) const BLOCK: usize = 1 << 20;
 
 impl Verifier<'_> {
     /// Reads all contents, or only those that are suspect, and reports those whose bytes cannot
@@ -37,15 +37,20 @@ impl Verifier<'_> {
             done = before + size;
             progress(done, total.max(done));
             if let Some(reason) = failure {
-                let paths = self.paths_of_content(id)?;
-                self.damage(format!("content {hash}: {reason}"), paths);
+                self.report(id, hash, &reason)?;
             }
         }
         Ok(())
     }
 
     /// Reads one content to its end; gives what is wrong with it.
-    fn read(&self, id: ContentId, hash: Hash, block: &mut [u8], step: &mut dyn FnMut(u64)) -> Result<Option<String>> {
+    pub(super) fn read(
+        &self,
+        id: ContentId,
+        hash: Hash,
+        block: &mut [u8],
+        step: &mut dyn FnMut(u64),
+    ) -> Result<Option<String>> {
         let opened = self.repository.open_content(id);
         match opened.and_then(|reader| hash_of(&reader, block, step)) {
             Ok(found) if found == hash => Ok(None),

@@ -16,17 +16,22 @@
 mod bytes;
 mod places;
 mod rows;
+mod share;
+#[cfg(test)]
+mod share_tests;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode};
 
 use crate::catalog::{SNAPSHOT, Snapshot};
 use crate::paths::{Paths, Timeline};
-use crate::{ContentId, Error, FolderId, LineId, Repository, Result, SnapshotId};
+use crate::{ContentId, Error, FolderId, Hash, LineId, Repository, Result, SnapshotId};
+
+pub use share::VerifiedShare;
 
 /// Something that is not as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +76,8 @@ struct Verifier<'a> {
     paths: Paths<'a>,
     result: Verified,
     suspects: Suspects,
+    /// Contents whose damage is in the result.
+    reported: HashSet<ContentId>,
 }
 
 impl Repository {
@@ -80,13 +87,7 @@ impl Repository {
     /// # Errors
     /// Damage is a result and not an error; errors are what kept us from looking.
     pub fn verify(self: &Arc<Self>, read_data: bool, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified> {
-        let mut verifier = Verifier {
-            repository: self,
-            timeline: Timeline::new(Vec::new()),
-            paths: Paths::new(self),
-            result: Verified::default(),
-            suspects: Suspects::default(),
-        };
+        let mut verifier = Verifier::new(self);
         if let Err(error) = verifier.run(read_data, progress) {
             // Pages that SQLite cannot read end the checks; what was found until then stands.
             verifier.damage(tolerate(error)?, Vec::new());
@@ -95,11 +96,29 @@ impl Repository {
     }
 }
 
-impl Verifier<'_> {
+impl<'a> Verifier<'a> {
+    fn new(repository: &'a Arc<Repository>) -> Self {
+        Verifier {
+            repository,
+            timeline: Timeline::new(Vec::new()),
+            paths: Paths::new(repository),
+            result: Verified::default(),
+            suspects: Suspects::default(),
+            reported: HashSet::new(),
+        }
+    }
+
     fn run(&mut self, read_data: bool, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
+        self.check_catalog(read_data)?;
+        self.look_at_files_again()?;
+        self.check_bytes(read_data, progress)
+    }
+
+    /// All that one read transaction sees.
+    fn check_catalog(&mut self, thorough: bool) -> Result<()> {
         let mut connection = self.repository.connection()?;
         let catalog = connection.transaction()?;
-        self.check_integrity(&catalog, read_data)?;
+        self.check_integrity(&catalog, thorough)?;
         self.timeline = Timeline::new(load_snapshots(&catalog)?);
         // One broken place in the catalog must not hide the others.
         for check in [Self::check_rows, Self::check_places] {
@@ -107,10 +126,7 @@ impl Verifier<'_> {
                 self.damage(tolerate(error)?, Vec::new());
             }
         }
-        catalog.commit()?;
-        drop(connection);
-        self.look_at_files_again()?;
-        self.check_bytes(read_data, progress)
+        Ok(catalog.commit()?)
     }
 
     /// With all data also whether indexes and tables say the same, which takes sorting.
@@ -133,6 +149,14 @@ impl Verifier<'_> {
 
     fn damage(&mut self, what: String, paths: Vec<(Vec<u8>, String)>) {
         self.result.damages.push(Damage { what, paths });
+    }
+
+    /// A content whose bytes cannot be had.
+    fn report(&mut self, id: ContentId, hash: Hash, reason: &str) -> Result<()> {
+        self.reported.insert(id);
+        let paths = self.paths_of_content(id)?;
+        self.damage(format!("content {hash}: {reason}"), paths);
+        Ok(())
     }
 
     /// Every path of one row, with the snapshots that have it there.

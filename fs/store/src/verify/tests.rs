@@ -9,7 +9,7 @@ use crate::testing::{Bench, file, folder, noise};
 
 /// `/d/medium` has three versions, two of them deltas; `/small` and `/d/large` do not change.
 /// The names of the snapshots come last.
-fn history() -> (Bench, Vec<String>) {
+pub(super) fn history() -> (Bench, Vec<String>) {
     let bench = Bench::new();
     let version = |number: u8| {
         let mut bytes = noise(7, 200_000);
@@ -50,7 +50,7 @@ fn verify(bench: &Bench, read_data: bool) -> Verified {
 }
 
 /// The paths that damage reaches, `path@index of the snapshot`.
-fn reached(verified: &Verified, names: &[String]) -> Vec<String> {
+pub(super) fn reached(verified: &Verified, names: &[String]) -> Vec<String> {
     let index = |name: &String| names.iter().position(|known| known == name).unwrap();
     let paths = verified.damages.iter().flat_map(|damage| &damage.paths);
     let mut all: Vec<_> = paths
@@ -60,7 +60,7 @@ fn reached(verified: &Verified, names: &[String]) -> Vec<String> {
     all
 }
 
-fn file_of_run(bench: &Bench, run: i64) -> (PathBuf, u64) {
+pub(super) fn file_of_run(bench: &Bench, run: i64) -> (PathBuf, u64) {
     let number = |column: &str| {
         bench.number(&format!(
             "SELECT {column} FROM runs r JOIN files f ON f.id = r.file WHERE r.id = {run}"
@@ -73,7 +73,7 @@ fn file_of_run(bench: &Bench, run: i64) -> (PathBuf, u64) {
     )
 }
 
-fn flip(path: &PathBuf, offset: u64) {
+pub(super) fn flip(path: &PathBuf, offset: u64) {
     let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, offset).unwrap();
