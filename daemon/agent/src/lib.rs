@@ -3,6 +3,7 @@
 //! ```text
 //! roots    what the caller named, made absolute, sorted, none inside another
 //! walk     roots -> folders and items, depth first, by descriptors
+//! config   the one file that says what, where to and when
 //! filter   gitignore patterns over absolute paths: excludes, includes
 //! metadata one walked thing -> the store's Meta
 //! restore  a snapshot's subtree -> files below a folder
@@ -13,6 +14,7 @@
 //! is ever handed to the kernel whole, so that depth has no limit and nothing
 //! that another process renames or links in between can lead us elsewhere.
 
+mod atomic;
 mod block;
 mod destination;
 mod files;
@@ -24,6 +26,7 @@ mod sender;
 mod state;
 mod xattrs;
 
+pub mod config;
 pub mod filter;
 pub mod metadata;
 pub mod restore;
