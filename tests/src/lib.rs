@@ -53,6 +53,7 @@ impl Stage {
             dry_run: false,
             cache_dir: self.folder.path().join("cache"),
             budget: Box::new(Unlimited),
+            marks: None,
         }
     }
 

@@ -4,6 +4,8 @@
 //! roots    what the caller named, made absolute, sorted, none inside another
 //! walk     roots -> folders and items, depth first, by descriptors
 //! config   the one file that says what, where to and when
+//! marks    where something changed: what a push looks at instead of everything
+//! status   what others can see of the agent: the last results, what runs, a pause
 //! filter   gitignore patterns over absolute paths: excludes, includes
 //! metadata one walked thing -> the store's Meta
 //! restore  a snapshot's subtree -> files below a folder
@@ -28,10 +30,12 @@ mod xattrs;
 
 pub mod config;
 pub mod filter;
+pub mod marks;
 pub mod metadata;
 pub mod restore;
 pub mod roots;
 pub mod snapshot;
+pub mod status;
 pub mod target;
 pub mod walk;
 
