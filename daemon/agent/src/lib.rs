@@ -38,5 +38,6 @@ pub mod snapshot;
 pub mod status;
 pub mod target;
 pub mod walk;
+pub mod watch;
 
 pub use folder::{open_file, raise_file_limit};

@@ -29,6 +29,8 @@ use crate::roots::Roots;
 mod extent;
 mod walker;
 
+pub(crate) use walker::is_cache;
+
 /// What to leave out of a walk.
 #[derive(Clone, Debug, Default)]
 pub struct WalkOptions {

@@ -358,7 +358,7 @@ fn list(parent: BorrowedFd, place: Place, exclude_caches: bool) -> io::Result<Fo
             partial,
         });
     }
-    let is_cache = |fd: BorrowedFd| exclude_caches && has_cache_signature(fd);
+    let is_cache = |fd: BorrowedFd| exclude_caches && is_cache(fd);
     // A tag that comes or goes changes what all the other names are.
     let marked = place.extent.names();
     if let Some(mut names) = marked.filter(|names| !exclude_caches || !names.iter().any(|name| name == CACHE_TAG)) {
@@ -391,8 +391,8 @@ fn list(parent: BorrowedFd, place: Place, exclude_caches: bool) -> io::Result<Fo
     })
 }
 
-/// A tag that cannot be read is none: rather too much is backed up than too little.
-fn has_cache_signature(folder: BorrowedFd) -> bool {
+/// Whether a folder has the tag of a cache. A tag that cannot be read is none: rather too much is backed up than too little.
+pub(crate) fn is_cache(folder: BorrowedFd) -> bool {
     let mut start = [0; CACHE_SIGNATURE.len()];
     open_file(folder, CACHE_TAG).is_ok_and(|tag| std::fs::File::from(tag).read_exact(&mut start).is_ok())
         && start == CACHE_SIGNATURE
