@@ -51,6 +51,7 @@ pub fn snapshot(target: &Target, args: &SnapshotArgs, meter: &Meter) -> Result<O
         dry_run: args.dry_run,
         cache_dir: cache_dir(),
         limit: None,
+        marks: None,
     };
     Ok(estimate::beside(target, request, meter, |request| {
         snapshot::snapshot(target, request, meter)

@@ -53,6 +53,7 @@ impl Stage {
             dry_run: false,
             cache_dir: self.folder.path().join("cache"),
             limit: None,
+            marks: None,
         }
     }
 

@@ -3,6 +3,9 @@
 //! ```text
 //! roots    what the caller named, made absolute, sorted, none inside another
 //! walk     roots -> folders and items, depth first, by descriptors
+//! config   the one file that says what, where to and when
+//! marks    where something changed: what a push looks at instead of everything
+//! status   what others can see of the agent: the last results, what runs, a pause
 //! filter   gitignore patterns over absolute paths: excludes, includes
 //! metadata one walked thing -> the store's Meta
 //! restore  a snapshot's subtree -> files below a folder
@@ -13,6 +16,7 @@
 //! is ever handed to the kernel whole, so that depth has no limit and nothing
 //! that another process renames or links in between can lead us elsewhere.
 
+mod atomic;
 mod block;
 mod destination;
 mod files;
@@ -24,13 +28,17 @@ mod sender;
 mod state;
 mod xattrs;
 
+pub mod config;
 pub mod filter;
+pub mod marks;
 pub mod metadata;
 pub mod remote;
 pub mod restore;
 pub mod roots;
 pub mod snapshot;
+pub mod status;
 pub mod target;
 pub mod walk;
+pub mod watch;
 
 pub use folder::{open_file, raise_file_limit};

@@ -39,7 +39,9 @@ struct Level {
     meta: Option<Meta>,
     /// Whether that message has been sent.
     entered: bool,
-    /// What is remembered of it, by name.
+    /// Whether all of its names are passed, so that those not met are gone.
+    complete: bool,
+    /// What is remembered of it, by name; nothing if it is not complete.
     known: Vec<Seen>,
     /// How many of those the walk has passed.
     passed: usize,
@@ -89,6 +91,15 @@ impl<'a> Push<'a> {
         }
     }
 
+    /// # Errors
+    /// [`AgentError::Stopped`] once somebody wants the push to end.
+    fn go_on(&self) -> Result<(), AgentError> {
+        match self.progress.is_stopped() {
+            true => Err(AgentError::Stopped),
+            false => Ok(()),
+        }
+    }
+
     /// Sends a message from inside the folder that the walk is in.
     fn tell(&mut self, message: Message) -> Result<(), AgentError> {
         self.enter_now()?;
@@ -115,6 +126,9 @@ impl<'a> Push<'a> {
         let Some(level) = self.stack.last_mut() else {
             return Ok(self.state.folder(ABOVE)?.into_iter().next());
         };
+        if !level.complete {
+            return Ok(self.state.name(level.number, name)?);
+        }
         let ahead = level.known[level.passed..].partition_point(|seen| seen.name.as_slice() < name);
         let until = level.passed + ahead;
         self.remove_until(until)?;
@@ -258,14 +272,7 @@ impl<'a> Push<'a> {
             // Gone between the listing and the opening: it is not in this snapshot.
             Err(AgentError::File(error)) if error.kind() == io::ErrorKind::NotFound => match known {
                 None => Ok(()),
-                Some(known) => {
-                    let folder = self.stack.last().map_or(ABOVE, |level| level.number);
-                    self.tell(Message::Remove {
-                        name: known.name.clone(),
-                    })?;
-                    self.counts.removed += 1;
-                    Ok(self.state.remove(folder, &known)?)
-                }
+                Some(known) => self.forget(&known),
             },
             Err(AgentError::File(error)) => {
                 self.keep(item.path, &error);
@@ -273,6 +280,16 @@ impl<'a> Push<'a> {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Removes a name that is gone.
+    fn forget(&mut self, known: &Seen) -> Result<(), AgentError> {
+        let folder = self.stack.last().map_or(ABOVE, |level| level.number);
+        self.tell(Message::Remove {
+            name: known.name.clone(),
+        })?;
+        self.counts.removed += 1;
+        Ok(self.state.remove(folder, known)?)
     }
 
     pub(crate) fn owners(&mut self) -> &mut OwnerNames {
@@ -300,6 +317,7 @@ impl Visitor for Push<'_> {
     type Error = AgentError;
 
     fn enter(&mut self, folder: &Visited) -> Result<bool, AgentError> {
+        self.go_on()?;
         self.progress.path(folder.path);
         let known = self.recall(folder.name)?;
         let as_it_was = known
@@ -328,24 +346,43 @@ impl Visitor for Push<'_> {
             self.remember(seen)?;
             told = is_new.then_some(meta);
         }
-        let mut level = Level {
+        let level = Level {
             number,
             name: folder.name.to_vec(),
             meta: told,
             entered: false,
-            known: self.state.folder(number)?,
+            complete: folder.complete,
+            known: match folder.complete {
+                true => self.state.folder(number)?,
+                false => Vec::new(),
+            },
             passed: 0,
             kept: HashSet::new(),
         };
-        if !folder.readable {
-            level.kept = level.known.iter().map(|seen| seen.name.clone()).collect();
-        }
         let must_tell = level.meta.is_some();
         self.stack.push(level);
         if must_tell {
             self.enter_now()?;
         }
         Ok(true)
+    }
+
+    fn knows(&mut self, name: &[u8], stat: &Stat) -> Result<bool, AgentError> {
+        let known = match self.stack.last() {
+            None => self.state.folder(ABOVE)?.into_iter().next(),
+            Some(level) => self.state.name(level.number, name)?,
+        };
+        Ok(
+            known
+                .is_some_and(|known| known.child.is_some() && (known.stat.dev, known.stat.ino) == (stat.dev, stat.ino)),
+        )
+    }
+
+    fn gone(&mut self, name: &[u8]) -> Result<(), AgentError> {
+        match self.recall(name)? {
+            Some(known) => self.forget(&known),
+            None => Ok(()),
+        }
     }
 
     fn leave(&mut self) -> Result<(), AgentError> {
@@ -359,6 +396,7 @@ impl Visitor for Push<'_> {
     }
 
     fn item(&mut self, item: &Visited) -> Result<(), AgentError> {
+        self.go_on()?;
         self.progress.path(item.path);
         self.progress.item();
         let known = self.recall(item.name)?;

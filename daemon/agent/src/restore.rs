@@ -118,6 +118,10 @@ pub trait Progress: Sync {
     fn bytes(&self, _more: u64) {}
     /// One more thing is in place.
     fn item(&self) {}
+    /// Whether a push is to end without a snapshot; asked at every name.
+    fn is_stopped(&self) -> bool {
+        false
+    }
 }
 
 /// Nobody watches.

@@ -9,13 +9,14 @@ use yore_wire::Message;
 
 use crate::destination::{Destination, Listed};
 use crate::filter::Filter;
+use crate::marks::{Marks, widen};
 use crate::metadata::Stat;
 use crate::push::Push;
 use crate::roots::{RootError, Roots};
 use crate::sender::{GroupHasher, LargeSender};
 use crate::state::{ABOVE, Seen, State};
 use crate::target::Target;
-use crate::walk::{WalkError, WalkOptions, walk};
+use crate::walk::{WalkError, WalkOptions, walk_marked};
 
 pub use crate::restore::Progress;
 
@@ -39,6 +40,8 @@ pub struct SnapshotRequest {
     pub cache_dir: PathBuf,
     /// Bytes that it may write, into a repository here; a server has its own quota.
     pub limit: Option<u64>,
+    /// Look only at what is marked, if what is remembered is still the newest snapshot.
+    pub marks: Option<Marks>,
 }
 
 /// What came of it.
@@ -64,6 +67,10 @@ pub struct Outcome {
     pub unreadable: Vec<(Vec<u8>, String)>,
     /// Folders left out for another reason than a pattern, and why.
     pub skipped: Vec<(Vec<u8>, String)>,
+    /// Folders that were listed.
+    pub folders_listed: u64,
+    /// Whether everything was looked at, not only what was marked.
+    pub full_scan: bool,
 }
 
 /// Why there is no snapshot.
@@ -75,6 +82,9 @@ pub enum AgentError {
     /// A root is not there.
     #[error(transparent)]
     Root(#[from] RootError),
+    /// Somebody wanted it to end.
+    #[error("it was stopped; what was sent is kept for the next push")]
+    Stopped,
     /// A root vanished.
     #[error("{0}")]
     Walk(String),
@@ -128,19 +138,27 @@ fn attempt(
         true => Destination::begin_dry(target, &options)?,
         false => Destination::begin(target, options, request.limit)?,
     };
-    let mut push = begin(destination, &request.cache_dir, progress)?;
+    let (mut push, is_mirror) = begin(destination, &request.cache_dir, progress)?;
+    let mut marks = request.marks.clone().filter(|_| is_mirror);
+    if let Some(marks) = &mut marks {
+        widen(marks, &push.state)?;
+    }
     let walk_options = WalkOptions {
         one_file_system: request.one_file_system,
         exclude_caches: request.exclude_caches,
         filter: request.filter.clone(),
         skip: target.skip(),
     };
-    let walked = walk(roots, &walk_options, &mut push).map_err(|error| match error {
+    let walked = walk_marked(roots, &walk_options, marks.as_ref(), &mut push).map_err(|error| match error {
         WalkError::Visitor(error) => error,
         gone => AgentError::Walk(gone.to_string()),
     });
-    match walked.and_then(|_| push.flush()) {
-        Ok(()) => finish(push, request.dry_run),
+    match walked.and_then(|walked| push.flush().map(|()| walked)) {
+        Ok(walked) => Ok(Outcome {
+            folders_listed: walked.listed,
+            full_scan: marks.is_none(),
+            ..finish(push, request.dry_run)?
+        }),
         Err(error) => {
             // The receiver's own error says more than that it has hung up.
             push.destination.abort();
@@ -166,7 +184,7 @@ pub fn snapshot_stdin(
         tags,
     };
     let destination = Destination::begin(target, options, None)?;
-    let mut push = begin(destination, cache_dir, progress)?;
+    let (mut push, _) = begin(destination, cache_dir, progress)?;
     match send_stream(&mut push, name, input) {
         Ok(()) => finish(push, false),
         Err(error) => {
@@ -176,24 +194,25 @@ pub fn snapshot_stdin(
     }
 }
 
-/// Begins a push, with a state that mirrors what it is told against.
+/// Begins a push, with a state that mirrors what it is told against; says whether it did so before.
 fn begin<'a>(
     destination: Destination,
     cache_dir: &std::path::Path,
     progress: &'a dyn Progress,
-) -> Result<Push<'a>, AgentError> {
+) -> Result<(Push<'a>, bool), AgentError> {
     std::fs::create_dir_all(cache_dir).map_err(|source| AgentError::State {
         path: cache_dir.to_owned(),
         source,
     })?;
     let mut state = State::open(cache_dir, &destination.line)?;
-    if state.mirrors()? != destination.base.as_ref().map(|base| base.name.clone()) {
+    let is_mirror = state.mirrors()? == destination.base.as_ref().map(|base| base.name.clone());
+    if !is_mirror {
         fill(&mut state, &destination)?;
     }
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |now| now.as_secs() as i64);
-    Ok(Push::new(destination, state, progress, now))
+    Ok((Push::new(destination, state, progress, now), is_mirror))
 }
 
 fn finish(push: Push<'_>, dry_run: bool) -> Result<Outcome, AgentError> {
@@ -214,6 +233,8 @@ fn finish(push: Push<'_>, dry_run: bool) -> Result<Outcome, AgentError> {
         deltas: 0,
         unreadable: counts.unreadable,
         skipped: counts.skipped,
+        folders_listed: 0,
+        full_scan: true,
     };
     if dry_run {
         destination.abort();

@@ -49,6 +49,20 @@ pub(crate) struct Seen {
     pub child: Option<i64>,
 }
 
+/// A name, and what it was a name of.
+pub(crate) struct Name<'a> {
+    /// The number of the folder that it is in.
+    pub folder: i64,
+    /// The name.
+    pub name: &'a [u8],
+    /// Its device.
+    pub dev: u64,
+    /// Its inode.
+    pub ino: u64,
+    /// The number of a folder, here.
+    pub child: Option<i64>,
+}
+
 /// The state of one line.
 pub(crate) struct State {
     connection: Connection,
@@ -111,6 +125,46 @@ impl State {
             .connection
             .prepare_cached("SELECT * FROM seen WHERE folder = ?1 ORDER BY name")?;
         statement.query_map([folder], read)?.collect()
+    }
+
+    /// What is remembered of one name in a folder.
+    pub fn name(&self, folder: i64, name: &[u8]) -> rusqlite::Result<Option<Seen>> {
+        self.connection
+            .prepare_cached("SELECT * FROM seen WHERE folder = ?1 AND name = ?2")?
+            .query_row((folder, name), read)
+            .optional()
+    }
+
+    /// Everything that is remembered below a folder, in no order.
+    pub fn each_inside(&self, folder: i64, tell: &mut dyn FnMut(Seen)) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare_cached(
+            "WITH RECURSIVE inside (folder) AS (
+               VALUES (?1) UNION ALL
+               SELECT s.child FROM inside JOIN seen s ON s.folder = inside.folder WHERE s.child IS NOT NULL)
+             SELECT seen.* FROM inside JOIN seen ON seen.folder = inside.folder",
+        )?;
+        for seen in statement.query_map([folder], read)? {
+            tell(seen?);
+        }
+        Ok(())
+    }
+
+    /// Every name that is remembered, in no order.
+    pub fn each_name(&self, tell: &mut dyn FnMut(Name<'_>)) -> rusqlite::Result<()> {
+        let mut statement = self
+            .connection
+            .prepare("SELECT folder, name, dev, ino, child FROM seen")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            tell(Name {
+                folder: row.get(0)?,
+                name: row.get_ref(1)?.as_blob()?,
+                dev: row.get::<_, i64>(2)? as u64,
+                ino: row.get::<_, i64>(3)? as u64,
+                child: row.get(4)?,
+            });
+        }
+        Ok(())
     }
 
     /// Remembers a path.

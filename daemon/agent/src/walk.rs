@@ -22,10 +22,14 @@ use std::path::PathBuf;
 
 use crate::filter::Filter;
 use crate::folder::raise_file_limit;
+use crate::marks::Marks;
 use crate::metadata::Stat;
 use crate::roots::Roots;
 
+mod extent;
 mod walker;
+
+pub(crate) use walker::is_cache;
 
 /// What to leave out of a walk.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +72,10 @@ pub struct Visited<'a> {
     /// False for a folder that could not be listed: nothing of what is in it
     /// will be visited, though there may be something.
     pub readable: bool,
+    /// Of a folder: whether everything in it will be visited, so that what is
+    /// not visited is not there. False for one that cannot be listed, and for
+    /// one of which only marked names are visited.
+    pub complete: bool,
 }
 
 /// Who is told of a walk. An error from any of these ends the walk.
@@ -78,6 +86,18 @@ pub trait Visitor {
     /// A folder, before what is in it; returns whether to go into it.
     /// [`leave`](Self::leave) follows in either case.
     fn enter(&mut self, folder: &Visited) -> Result<bool, Self::Error>;
+
+    /// In a walk over marks, before a folder is listed: whether this folder is
+    /// known, and is the same one. One that is not known is walked whole.
+    fn knows(&mut self, _name: &[u8], _stat: &Stat) -> Result<bool, Self::Error> {
+        Ok(false)
+    }
+
+    /// A marked name in a folder that is not [`complete`](Visited::complete) is
+    /// not there.
+    fn gone(&mut self, _name: &[u8]) -> Result<(), Self::Error> {
+        Ok(())
+    }
 
     /// The end of the folder entered last and not left yet.
     fn leave(&mut self) -> Result<(), Self::Error>;
@@ -100,6 +120,8 @@ pub trait Visitor {
 pub struct Walked {
     /// Names that were listed but gone when they were looked at.
     pub vanished: u64,
+    /// Folders that were listed.
+    pub listed: u64,
 }
 
 /// What ends a walk early.
@@ -132,9 +154,22 @@ impl<E> From<E> for WalkError<E> {
 /// [`WalkError::Root`] if a root has gone, [`WalkError::Visitor`] as soon as
 /// the visitor says so. Whatever else fails goes to [`Visitor::unreadable`].
 pub fn walk<V: Visitor>(roots: &Roots, options: &WalkOptions, visitor: &mut V) -> Result<Walked, WalkError<V::Error>> {
+    walk_marked(roots, options, None, visitor)
+}
+
+/// Visits the roots, and below them only what is marked; without marks, everything.
+///
+/// # Errors
+/// As [`walk`].
+pub fn walk_marked<V: Visitor>(
+    roots: &Roots,
+    options: &WalkOptions,
+    marks: Option<&Marks>,
+    visitor: &mut V,
+) -> Result<Walked, WalkError<V::Error>> {
     raise_file_limit();
     let plan = Plan::new(roots);
-    let mut walker = walker::Walker::new(&plan, options, visitor)?;
+    let mut walker = walker::Walker::new(&plan, options, marks, visitor)?;
     walker.run()?;
     Ok(walker.walked())
 }

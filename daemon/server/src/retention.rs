@@ -36,6 +36,7 @@ impl Keep {
     /// The rules as the store judges by them.
     pub fn policy(&self) -> Policy {
         Policy {
+            interval: None,
             last: self.keep_last,
             hourly: self.keep_hourly,
             daily: self.keep_daily,

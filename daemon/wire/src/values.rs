@@ -225,13 +225,7 @@ record!(Space {
     files,
     files_free,
 });
-record!(Committed {
-    snapshot,
-    deltas,
-    files_before,
-    vanished,
-    changed,
-});
+record!(Committed { snapshot, deltas });
 record!(BlockSum { weak, strong });
 
 lists!(

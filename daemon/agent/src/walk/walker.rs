@@ -10,8 +10,10 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use yore_store::Kind;
 
+use super::extent::Extent;
 use super::{Plan, SkipReason, Visited, Visitor, WalkError, WalkOptions, Walked};
 use crate::folder::{Chain, How, names, open_file, open_folder};
+use crate::marks::Marks;
 use crate::metadata::Stat;
 
 /// The file that marks a folder as a cache, and how it begins (bford.info/cachedir).
@@ -24,6 +26,10 @@ struct Level<'a> {
     names: vec::IntoIter<Vec<u8>>,
     /// Set where it is only a parent of roots.
     plan: Option<&'a Plan>,
+    /// How far the walk goes in it.
+    extent: Extent<'a>,
+    /// Whether more may be in it than is visited.
+    partial: bool,
     /// The device of the root that it belongs to.
     device: u64,
     /// Length of its path, without a slash at the end.
@@ -31,9 +37,9 @@ struct Level<'a> {
 }
 
 /// What was found under a name.
-enum Found {
+enum Found<'a> {
     Item(Stat),
-    Folder(Stat, Listed),
+    Folder(Stat, Extent<'a>, Listed),
     Left(SkipReason),
     Gone(io::Error),
     Unreadable(io::Error),
@@ -44,6 +50,8 @@ enum Listed {
     Open(Folder),
     /// On another file system, which is not asked for.
     Foreign,
+    /// Nothing in it is marked.
+    Unmarked,
     /// It cannot be opened or listed.
     Sealed(io::Error),
 }
@@ -53,6 +61,8 @@ struct Folder {
     how: How,
     names: Vec<Vec<u8>>,
     cache: bool,
+    /// Whether these are the marked names only.
+    partial: bool,
 }
 
 /// A name to visit, with what its level says about it.
@@ -61,6 +71,8 @@ struct Place<'a, 'n> {
     name: &'n [u8],
     /// Set for roots and their parents.
     plan: Option<&'a Plan>,
+    /// How far the walk goes in it, if it is a folder and known.
+    extent: Extent<'a>,
     /// The device of the root that it is below.
     device: u64,
 }
@@ -87,7 +99,12 @@ pub(super) struct Walker<'a, V> {
 }
 
 impl<'a, V: Visitor> Walker<'a, V> {
-    pub fn new(plan: &'a Plan, options: &'a WalkOptions, visitor: &'a mut V) -> Result<Self, WalkError<V::Error>> {
+    pub fn new(
+        plan: &'a Plan,
+        options: &'a WalkOptions,
+        marks: Option<&'a Marks>,
+        visitor: &'a mut V,
+    ) -> Result<Self, WalkError<V::Error>> {
         let slash = openat(
             CWD,
             "/",
@@ -104,6 +121,8 @@ impl<'a, V: Visitor> Walker<'a, V> {
         let above = Level {
             names: plan.names().into_iter(),
             plan: Some(plan),
+            extent: Extent::new(marks),
+            partial: false,
             device: 0,
             path_len: 0,
         };
@@ -147,13 +166,16 @@ impl<'a, V: Visitor> Walker<'a, V> {
         let place = Place {
             name,
             plan: level.plan.map(|plan| &plan.children[name]),
+            extent: level.extent.child(name),
             device: level.device,
         };
+        let partial = level.partial;
         self.path.truncate(level.path_len);
         self.path.push(b'/');
         self.path.extend_from_slice(name);
-        match self.look(place) {
+        match self.look(place)? {
             Found::Gone(error) if place.is_named() => Err(self.root_error(error)),
+            Found::Gone(_) if partial => Ok(self.visitor.gone(name)?),
             Found::Gone(_) => {
                 self.walked.vanished += 1;
                 Ok(())
@@ -163,7 +185,7 @@ impl<'a, V: Visitor> Walker<'a, V> {
             Found::Item(_) if place.is_parent() => Err(self.root_error(Errno::NOTDIR.into())),
             Found::Item(stat) => self.item(place, stat),
             Found::Left(reason) => Ok(self.visitor.skipped(&self.path, reason)?),
-            Found::Folder(stat, listed) => self.folder(place, stat, listed),
+            Found::Folder(stat, extent, listed) => self.folder(Place { extent, ..place }, stat, listed),
         }
     }
 
@@ -175,48 +197,63 @@ impl<'a, V: Visitor> Walker<'a, V> {
     }
 
     /// Looks at a name, again if it turns into something else meanwhile.
-    fn look(&mut self, place: Place) -> Found {
-        let mut found = self.look_once(place);
+    fn look(&mut self, place: Place<'a, '_>) -> Result<Found<'a>, V::Error> {
+        let mut found = self.look_once(place)?;
         for _ in 0..2 {
             match &found {
-                Found::Folder(_, Listed::Sealed(error)) if is_no_folder(error) => found = self.look_once(place),
+                Found::Folder(_, _, Listed::Sealed(error)) if is_no_folder(error) => found = self.look_once(place)?,
                 _ => break,
             }
         }
-        found
+        Ok(found)
     }
 
-    fn look_once(&mut self, place: Place) -> Found {
+    fn look_once(&mut self, place: Place<'a, '_>) -> Result<Found<'a>, V::Error> {
+        let stat = match self.chain.top().and_then(|parent| Stat::at(parent, place.name)) {
+            Ok(stat) => stat,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Gone(error)),
+            Err(error) => return Ok(Found::Unreadable(error)),
+        };
+        let folder = stat.kind() == Some(Kind::Folder);
+        if !place.is_named() && self.options.filter.matches(&self.path, folder) {
+            return Ok(Found::Left(SkipReason::Excluded));
+        }
+        if !folder {
+            return Ok(Found::Item(stat));
+        }
+        if self.options.skip.contains(&(stat.dev, stat.ino)) {
+            return Ok(Found::Left(SkipReason::Asked));
+        }
+        let extent = match place.extent {
+            Extent::All => Extent::All,
+            marked => match self.visitor.knows(place.name, &stat)? {
+                true => marked,
+                false => Extent::All,
+            },
+        };
+        Ok(self.look_into(Place { extent, ..place }, stat))
+    }
+
+    /// Opens a folder, as far as it is to be looked into.
+    fn look_into(&mut self, place: Place<'a, '_>, stat: Stat) -> Found<'a> {
+        if self.options.one_file_system && !place.is_named() && stat.dev != place.device {
+            return Found::Folder(stat, place.extent, Listed::Foreign);
+        }
+        if matches!(place.extent, Extent::Nothing) && !place.is_parent() {
+            return Found::Folder(stat, place.extent, Listed::Unmarked);
+        }
         let parent = match self.chain.top() {
             Ok(parent) => parent,
             Err(error) => return Found::Unreadable(error),
         };
-        let stat = match Stat::at(parent, place.name) {
-            Ok(stat) => stat,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Gone(error),
-            Err(error) => return Found::Unreadable(error),
-        };
-        let folder = stat.kind() == Some(Kind::Folder);
-        if !place.is_named() && self.options.filter.matches(&self.path, folder) {
-            return Found::Left(SkipReason::Excluded);
-        }
-        if !folder {
-            return Found::Item(stat);
-        }
-        if self.options.skip.contains(&(stat.dev, stat.ino)) {
-            return Found::Left(SkipReason::Asked);
-        }
-        if self.options.one_file_system && !place.is_named() && stat.dev != place.device {
-            return Found::Folder(stat, Listed::Foreign);
-        }
         match list(parent, place, self.options.exclude_caches) {
             // From the descriptor: what is told is then what is listed.
             Ok(listed) => match Stat::of(listed.fd.as_fd()) {
-                Ok(stat) => Found::Folder(stat, Listed::Open(listed)),
+                Ok(stat) => Found::Folder(stat, place.extent, Listed::Open(listed)),
                 Err(error) => Found::Unreadable(error),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Gone(error),
-            Err(error) => Found::Folder(stat, Listed::Sealed(error)),
+            Err(error) => Found::Folder(stat, place.extent, Listed::Sealed(error)),
         }
     }
 
@@ -231,6 +268,7 @@ impl<'a, V: Visitor> Walker<'a, V> {
                     stat,
                     open: None,
                     readable: true,
+                    complete: true,
                 })?;
             }
             Err(error) => self.visitor.unreadable(&self.path, error)?,
@@ -239,8 +277,10 @@ impl<'a, V: Visitor> Walker<'a, V> {
     }
 
     fn folder(&mut self, place: Place<'a, '_>, stat: Stat, listed: Listed) -> Result<(), WalkError<V::Error>> {
+        let unmarked = matches!(listed, Listed::Unmarked);
         let (folder, readable) = match listed {
             Listed::Open(folder) => (Some(folder), true),
+            Listed::Unmarked => (None, true),
             Listed::Foreign => {
                 self.visitor.skipped(&self.path, SkipReason::OtherFileSystem)?;
                 (None, true)
@@ -268,6 +308,7 @@ impl<'a, V: Visitor> Walker<'a, V> {
             stat,
             open,
             readable,
+            complete: readable && !unmarked && folder.as_ref().is_none_or(|folder| !folder.partial),
         };
         let descend = self.visitor.enter(&visited)?;
         match folder {
@@ -277,6 +318,7 @@ impl<'a, V: Visitor> Walker<'a, V> {
     }
 
     fn descend(&mut self, place: Place<'a, '_>, stat: Stat, folder: Folder) -> Result<(), WalkError<V::Error>> {
+        self.walked.listed += u64::from(folder.how == How::Read);
         if folder.cache {
             self.visitor.skipped(&self.path, SkipReason::Cache)?;
         }
@@ -287,6 +329,8 @@ impl<'a, V: Visitor> Walker<'a, V> {
         self.levels.push(Level {
             names: folder.names.into_iter(),
             plan: place.plan.filter(|plan| !plan.root),
+            extent: place.extent,
+            partial: folder.partial,
             device: if place.is_named() { stat.dev } else { place.device },
             path_len: if place.name.is_empty() { 0 } else { self.path.len() },
         });
@@ -305,24 +349,50 @@ fn is_no_folder(error: &io::Error) -> bool {
 fn list(parent: BorrowedFd, place: Place, exclude_caches: bool) -> io::Result<Folder> {
     if let Some(plan) = place.plan.filter(|plan| !plan.root) {
         let (fd, how) = (open_folder(parent, place.name, How::Search)?, How::Search);
+        let (names, cache, partial) = (plan.names(), false, false);
         return Ok(Folder {
             fd,
             how,
-            names: plan.names(),
-            cache: false,
+            names,
+            cache,
+            partial,
+        });
+    }
+    let is_cache = |fd: BorrowedFd| exclude_caches && is_cache(fd);
+    // A tag that comes or goes changes what all the other names are.
+    let marked = place.extent.names();
+    if let Some(mut names) = marked.filter(|names| !exclude_caches || !names.iter().any(|name| name == CACHE_TAG)) {
+        let (fd, how) = (open_folder(parent, place.name, How::Search)?, How::Search);
+        if is_cache(fd.as_fd()) {
+            names.clear();
+        }
+        let (cache, partial) = (false, true);
+        return Ok(Folder {
+            fd,
+            how,
+            names,
+            cache,
+            partial,
         });
     }
     let (fd, how) = (open_folder(parent, place.name, How::Read)?, How::Read);
     let mut names = names(fd.as_fd())?;
-    let cache = exclude_caches && names.iter().any(|name| name == CACHE_TAG) && has_cache_signature(fd.as_fd());
+    let cache = names.iter().any(|name| name == CACHE_TAG) && is_cache(fd.as_fd());
     if cache {
         names.retain(|name| name == CACHE_TAG);
     }
-    Ok(Folder { fd, how, names, cache })
+    let partial = false;
+    Ok(Folder {
+        fd,
+        how,
+        names,
+        cache,
+        partial,
+    })
 }
 
-/// A tag that cannot be read is none: rather too much is backed up than too little.
-fn has_cache_signature(folder: BorrowedFd) -> bool {
+/// Whether a folder has the tag of a cache. A tag that cannot be read is none: rather too much is backed up than too little.
+pub(crate) fn is_cache(folder: BorrowedFd) -> bool {
     let mut start = [0; CACHE_SIGNATURE.len()];
     open_file(folder, CACHE_TAG).is_ok_and(|tag| std::fs::File::from(tag).read_exact(&mut start).is_ok())
         && start == CACHE_SIGNATURE

@@ -38,7 +38,6 @@ impl Ingest {
         freed.extend(self.drop_unnamed(&transaction)?);
         self.check_runs(&transaction)?;
         self.adopt_contents(&transaction)?;
-        let (vanished, changed) = self.count_losses(&transaction)?;
         let totals = self.close_entries(&transaction)?;
         for conversion in &conversions {
             let runs = conversion.apply(&transaction)?;
@@ -58,13 +57,7 @@ impl Ingest {
         drop(writer_lock);
         repository.unlink_dead()?;
         repository.checkpoint()?;
-        Ok(Committed {
-            snapshot,
-            deltas,
-            files_before: self.base.as_ref().map_or(0, |base| base.files),
-            vanished,
-            changed,
-        })
+        Ok(Committed { snapshot, deltas })
     }
 
     fn check_base(&self, connection: &Connection) -> Result<()> {
@@ -120,28 +113,6 @@ impl Ingest {
             .prepare_cached("UPDATE contents SET push = NULL WHERE push = ?1")?
             .execute([self.writer.push])?;
         Ok(())
-    }
-
-    /// How many files with bytes vanish by this push, and how many get other bytes.
-    fn count_losses(&self, connection: &Connection) -> Result<(u64, u64)> {
-        let mut statement = connection.prepare_cached(
-            "WITH lost (folder, name, content) AS (
-               SELECT e.folder, e.name, e.content FROM closings c JOIN entries e ON e.id = c.entry
-               WHERE c.push = ?1 AND e.content IS NOT NULL),
-             new (folder, name, content) AS MATERIALIZED (
-               SELECT folder, name, content FROM entries
-               WHERE id >= (SELECT entry FROM pushes WHERE id = ?1) AND first = ?2 AND kind = 0),
-             judged (here, changed, vanished) AS (
-               SELECT n.name IS NOT NULL, n.content IS NOT l.content,
-                      NOT EXISTS (SELECT 1 FROM entries e WHERE e.content = l.content AND e.last = ?3
-                       AND NOT EXISTS (SELECT 1 FROM closings WHERE push = ?1 AND entry = e.id))
-               FROM lost l LEFT JOIN new n ON n.folder = l.folder AND n.name = l.name)
-             SELECT coalesce(sum(NOT here AND vanished), 0), coalesce(sum(here AND changed), 0) FROM judged",
-        )?;
-        let counts = statement.query_row((self.writer.push, self.snapshot, ALIVE), |row| {
-            Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64))
-        })?;
-        Ok(counts)
     }
 
     /// Ends the lives that this push ends, and adds up what the snapshot has.

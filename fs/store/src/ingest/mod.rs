@@ -91,12 +91,6 @@ pub struct Committed {
     pub snapshot: Snapshot,
     /// Contents that were turned into reverse deltas.
     pub deltas: u64,
-    /// Regular files of the snapshot before, if there was one.
-    pub files_before: u64,
-    /// Of these, how many are gone and their bytes too: what was only moved is not counted.
-    pub vanished: u64,
-    /// Of these, how many have other bytes now.
-    pub changed: u64,
 }
 
 impl Ingest {
