@@ -9,10 +9,12 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
+use fuser::{BackgroundSession, Config, INodeNo, MountOption, Session, SessionACL};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use yore_store::History;
@@ -29,6 +31,9 @@ use crate::tree::Tree;
 /// Read-ahead of a mount in KiB; the kernel's 128 costs a fifth of the speed of
 /// a sequential read, and fuser cannot ask for more.
 const READ_AHEAD_KB: &str = "1024";
+
+/// How often the catalog is asked whether it changed; a pragma, no query.
+const PERIOD: Duration = Duration::from_millis(500);
 
 /// How to mount.
 #[derive(Clone, Debug)]
@@ -137,7 +142,6 @@ pub fn mount(repository: Arc<dyn History>, mountpoint: &Path, options: Options) 
         own: options.own,
     };
     let live = Arc::new(Live::new(repository.clone())?);
-    let told = live.known();
     let passthrough = options.trust_disk || repository.folder_here().is_some_and(verifies_itself);
     let (mounted, until_unmounted) = mpsc::channel();
     let tree = Tree {
@@ -156,7 +160,11 @@ pub fn mount(repository: Arc<dyn History>, mountpoint: &Path, options: Options) 
         .spawn()
         .map_err(refused)?;
     let kernel = session.notifier();
-    let watch = move || live.watch(told, &kernel, &until_unmounted);
+    let watch = move || {
+        while until_unmounted.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
+            live.tell(&kernel, INodeNo::ROOT);
+        }
+    };
     let watching = std::thread::Builder::new().name("yore-watch".into()).spawn(watch);
 
     let serving = Some(only_the_thread(session));

@@ -281,7 +281,7 @@ impl Tree {
     }
 
     fn snapshot(&self, id: SnapshotId) -> Result<Snapshot, Fault> {
-        Ok(self.live.known().by_id(id).cloned().ok_or(Errno::ESTALE)?)
+        Ok(self.live.snapshot(id)?.ok_or(Errno::ESTALE)?)
     }
 }
 
