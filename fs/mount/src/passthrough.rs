@@ -46,13 +46,24 @@ impl Passthrough {
     }
 
     /// To be called at each open of a file that has bytes: the backing file to
-    /// answer with, or `None` to serve the reads ourselves.
-    pub(crate) fn open(&self, node: INodeNo, reader: &dyn OpenContent, reply: &ReplyOpen) -> Option<Arc<BackingId>> {
+    /// answer with, or `None` to serve the reads ourselves, as always where the
+    /// file's repository is not `trusted`.
+    pub(crate) fn open(
+        &self,
+        node: INodeNo,
+        reader: &dyn OpenContent,
+        trusted: bool,
+        reply: &ReplyOpen,
+    ) -> Option<Arc<BackingId>> {
         if !self.enabled {
             return None;
         }
         // Asked before it is known whether it is needed, as below a lock is held.
-        let file = reader.raw_file().ok().flatten();
+        let file = if trusted {
+            reader.raw_file().ok().flatten()
+        } else {
+            None
+        };
         self.modes.open(node.0, || self.back(&file?, reply))
     }
 
