@@ -6,13 +6,14 @@ use fuser::{FileAttr, FileType, INodeNo};
 use yore_store::{Entry, Kind, Meta, Snapshot};
 
 /// Whose the files appear to be, and what that changes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Look {
-    /// User and group of the mounting process: shown for what nobody recorded.
+    /// User and group shown for what nobody recorded: the mounting process's, or
+    /// those of the user whose repository it is.
     pub(crate) uid: u32,
     /// See `uid`.
     pub(crate) gid: u32,
-    /// Show everything as the mounting user's own and readable.
+    /// Show everything as theirs and readable.
     pub(crate) own: bool,
 }
 
@@ -41,12 +42,13 @@ impl Look {
         }
     }
 
-    /// The attributes of the mountpoint.
-    pub(crate) fn root(&self, newest: Option<&Snapshot>) -> FileAttr {
+    /// The attributes of a folder of ours: the list of snapshots, with the time of
+    /// the newest, or one above it.
+    pub(crate) fn folder(&self, node: INodeNo, newest: Option<&Snapshot>) -> FileAttr {
         let modified = time(newest.map_or(0, |snapshot| snapshot.time), 0);
         FileAttr {
             perm: 0o555,
-            ..self.plain(INodeNo::ROOT, FileType::Directory, modified)
+            ..self.plain(node, FileType::Directory, modified)
         }
     }
 

@@ -1,5 +1,5 @@
 //! fuser's calls, answered: the thin layer between the kernel's questions and
-//! the [`Tree`]. All our use of fuser's replies is in this file and `readonly`.
+//! the [`View`]. All our use of fuser's replies is in this file and `readonly`.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -19,30 +19,33 @@ use crate::fault::Fault;
 use crate::handle::{Handle, Handles};
 use crate::passthrough::Passthrough;
 use crate::seek::seek;
-use crate::tree::Tree;
+use crate::view::View;
 
 /// Row ids are never reused, so neither are node ids: one generation is enough.
 const GENERATION: Generation = Generation(0);
 
-/// A mounted repository.
+/// A mounted view.
 pub(crate) struct SnapshotFilesystem {
-    tree: Tree,
+    view: Arc<View>,
+    /// Whether the kernel judges by ACLs; not where everything is shown as one's own.
+    acls: bool,
     handles: Handles,
     passthrough: Passthrough,
-    /// Options and disk allow passthrough; whether the kernel does, `init` learns.
+    /// Something may be read past us; whether the kernel can, `init` learns.
     want_passthrough: bool,
     /// Dropped with us at the end of the mount, which ends the watch of the list.
     _mounted: Sender<()>,
 }
 
 impl SnapshotFilesystem {
-    /// A file system over a tree. `mounted` is dropped when it is unmounted.
-    pub(crate) fn new(tree: Tree, want_passthrough: bool, mounted: Sender<()>) -> Self {
+    /// A file system over a view. `mounted` is dropped when it is unmounted.
+    pub(crate) fn new(view: Arc<View>, acls: bool, mounted: Sender<()>) -> Self {
         SnapshotFilesystem {
-            tree,
+            want_passthrough: view.wants_passthrough(),
+            view,
+            acls,
             handles: Handles::default(),
             passthrough: Passthrough::default(),
-            want_passthrough,
             _mounted: mounted,
         }
     }
@@ -52,7 +55,7 @@ impl SnapshotFilesystem {
     fn answer<T>(&self, call: &str, node: INodeNo, ask: impl FnOnce() -> Result<T, Fault>) -> Result<T, Errno> {
         let errno = |fault: Fault| {
             if let Some(error) = fault.worth_a_line() {
-                complain(format_args!("{call} {}: {error}", self.tree.describe(node)));
+                complain(format_args!("{call} {}: {error}", self.view.describe(node)));
             }
             fault.errno()
         };
@@ -70,36 +73,36 @@ impl SnapshotFilesystem {
         if truncate || flags.acc_mode() != OpenAccMode::O_RDONLY {
             return Err(Errno::EROFS.into());
         }
-        let entry = self
-            .tree
-            .entry(node)?
-            .filter(|entry| entry.meta.kind == Kind::File)
-            .ok_or(Errno::EINVAL)?;
+        let place = self.view.place(node)?;
+        let entry = place.entry(node)?.filter(|entry| entry.meta.kind == Kind::File);
+        let (tree, entry) = (place.tree()?, entry.ok_or(Errno::EINVAL)?);
         let reader = entry
             .content
-            .map(|content| self.tree.repository.open(content, entry.size))
+            .map(|content| tree.repository.open(content, entry.size))
             .transpose()?;
         let backing = reader
             .as_ref()
-            .and_then(|reader| self.passthrough.open(node, &**reader, reply));
-        Ok(Arc::new(Handle::new(reader, backing)))
+            .and_then(|reader| self.passthrough.open(node, &**reader, tree.passthrough, reply));
+        Ok(Arc::new(Handle::new(tree.clone(), reader, backing)))
     }
 
     fn xattr_names(&self, node: INodeNo) -> Result<Vec<u8>, Fault> {
-        let Some(entry) = self.tree.entry(node)? else {
+        let place = self.view.place(node)?;
+        let Some(entry) = place.entry(node)? else {
             return Ok(Vec::new());
         };
-        Ok(self
-            .tree
-            .look
+        let look = place.tree()?.hook.look;
+        Ok(look
             .xattrs(&entry.meta)
             .flat_map(|(name, _)| [name, b"\0"].concat())
             .collect())
     }
 
     fn xattr_value(&self, node: INodeNo, wanted: &[u8]) -> Result<Vec<u8>, Fault> {
-        let entry = self.tree.entry(node)?.ok_or(Errno::ENODATA)?;
-        let found = self.tree.look.xattrs(&entry.meta).find(|(name, _)| *name == wanted);
+        let place = self.view.place(node)?;
+        let entry = place.entry(node)?.ok_or(Errno::ENODATA)?;
+        let look = place.tree()?.hook.look;
+        let found = look.xattrs(&entry.meta).find(|(name, _)| *name == wanted);
         Ok(found.ok_or(Errno::ENODATA)?.1.to_vec())
     }
 
@@ -109,7 +112,7 @@ impl SnapshotFilesystem {
         if mask.contains(AccessFlags::W_OK) {
             return Err(Errno::EROFS.into());
         }
-        let attr = self.tree.attributes(node)?.attr;
+        let attr = self.view.place(node)?.attributes(node)?.attr;
         if mask.contains(AccessFlags::X_OK) && attr.perm & 0o111 == 0 {
             return Err(Errno::EACCES.into());
         }
@@ -141,7 +144,7 @@ impl Filesystem for SnapshotFilesystem {
             // An older kernel without one of them is slower, not wrong.
             let _ = config.add_capabilities(flag);
         }
-        if !self.tree.look.own {
+        if self.acls {
             // The kernel then judges by ACLs too. Without it the group bits of a
             // file with an ACL, which are its mask, would let the group in.
             let _ = config.add_capabilities(InitFlags::FUSE_POSIX_ACL);
@@ -156,39 +159,41 @@ impl Filesystem for SnapshotFilesystem {
     }
 
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        match self.answer("lookup in", parent, || self.tree.lookup(parent, name.as_bytes())) {
+        match self.answer("lookup in", parent, || {
+            self.view.place(parent)?.lookup(parent, name.as_bytes())
+        }) {
             Ok(seen) => reply.entry(&seen.ttl, &seen.attr, GENERATION),
             Err(errno) => reply.error(errno),
         }
     }
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        match self.answer("stat", ino, || self.tree.attributes(ino)) {
+        match self.answer("stat", ino, || self.view.place(ino)?.attributes(ino)) {
             Ok(seen) => reply.attr(&seen.ttl, &seen.attr),
             Err(errno) => reply.error(errno),
         }
     }
 
     fn readlink(&self, _req: &Request, ino: INodeNo, reply: ReplyData) {
-        match self.answer("readlink", ino, || self.tree.target(ino)) {
+        match self.answer("readlink", ino, || self.view.place(ino)?.tree()?.target(ino)) {
             Ok(target) => reply.data(&target),
             Err(errno) => reply.error(errno),
         }
     }
 
     fn opendir(&self, _req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        // Listings are found by node again, so there is no handle. The root's
-        // is not kept: a new snapshot must be in the next one.
-        let keep = match ino {
-            INodeNo::ROOT => FopenFlags::empty(),
-            _ => FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE,
+        // Listings are found by node again, so there is no handle. Those that
+        // live are not kept: a new snapshot must be in the next one.
+        let keep = match self.view.is_alive(ino) {
+            true => FopenFlags::empty(),
+            false => FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE,
         };
         reply.opened(FileHandle(0), keep);
     }
 
     fn readdirplus(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, mut reply: ReplyDirectoryPlus) {
         let listed = self.answer("list", ino, || {
-            self.tree.list(ino, offset, |child| {
+            self.view.place(ino)?.list(ino, offset, |child| {
                 let (name, seen) = (OsStr::from_bytes(child.name), &child.seen);
                 reply.add(seen.attr.ino, child.cookie, name, &seen.ttl, &seen.attr, GENERATION)
             })
@@ -201,7 +206,7 @@ impl Filesystem for SnapshotFilesystem {
 
     fn readdir(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
         let listed = self.answer("list", ino, || {
-            self.tree.list(ino, offset, |child| {
+            self.view.place(ino)?.list(ino, offset, |child| {
                 let attr = &child.seen.attr;
                 reply.add(attr.ino, child.cookie, attr.kind, OsStr::from_bytes(child.name))
             })
@@ -265,7 +270,7 @@ impl Filesystem for SnapshotFilesystem {
 
     fn lseek(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
         let found = self.answer("lseek", ino, || {
-            let entry = self.tree.entry(ino)?.ok_or(Errno::EINVAL)?;
+            let entry = self.view.place(ino)?.entry(ino)?.ok_or(Errno::EINVAL)?;
             Ok(seek(entry.meta.data.as_deref(), entry.size, offset, whence)?)
         });
         match found {
@@ -295,7 +300,7 @@ impl Filesystem for SnapshotFilesystem {
 
     /// What `df` shows is the disk that the repository lies on.
     fn statfs(&self, _req: &Request, ino: INodeNo, reply: ReplyStatfs) {
-        match self.answer("statfs", ino, || Ok(self.tree.repository.space()?)) {
+        match self.answer("statfs", ino, || self.view.place(ino)?.space()) {
             Ok(disk) => reply.statfs(
                 disk.blocks,
                 disk.free,

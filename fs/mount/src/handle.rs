@@ -10,6 +10,7 @@ use fuser::{BackingId, Errno, FileHandle};
 use yore_store::{OpenContent, Result};
 
 use crate::lock;
+use crate::tree::Tree;
 
 thread_local! {
     /// A buffer a thread for the bytes between the store and the kernel: the
@@ -19,6 +20,8 @@ thread_local! {
 
 /// One open file.
 pub(crate) struct Handle {
+    /// Keeps its repository open, which may go out of use otherwise.
+    _tree: Arc<Tree>,
     /// Its bytes; `None` for an empty file.
     reader: Option<Box<dyn OpenContent>>,
     /// What the kernel reads past us; alive as long as the file is open.
@@ -28,8 +31,12 @@ pub(crate) struct Handle {
 impl Handle {
     /// A handle of an empty file (no reader), of one that we read, or of one that
     /// the kernel reads itself.
-    pub(crate) fn new(reader: Option<Box<dyn OpenContent>>, backing: Option<Arc<BackingId>>) -> Self {
-        Handle { reader, backing }
+    pub(crate) fn new(tree: Arc<Tree>, reader: Option<Box<dyn OpenContent>>, backing: Option<Arc<BackingId>>) -> Self {
+        Handle {
+            _tree: tree,
+            reader,
+            backing,
+        }
     }
 
     /// Whether there are bytes behind it.

@@ -32,6 +32,7 @@ mod readonly;
 mod seek;
 mod session;
 mod tree;
+mod view;
 
 pub use error::MountError;
 pub use session::{Mounted, Options, detach, mount, unmount};

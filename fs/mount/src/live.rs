@@ -9,9 +9,9 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fuser::{INodeNo, Notifier};
 use yore_store::{History, Result, Snapshot, SnapshotId};
@@ -21,8 +21,9 @@ use crate::lock;
 /// The name of the symlink to the newest snapshot.
 pub(crate) const LATEST: &str = "latest";
 
-/// How often the catalog is asked whether it changed; a pragma, no query.
-const PERIOD: Duration = Duration::from_millis(500);
+/// How long an answer from another machine is good for: each costs a round trip,
+/// and a path through the root asks for every one of its names.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The snapshots as of one moment.
 #[derive(Default)]
@@ -92,12 +93,24 @@ impl Snapshots {
 }
 
 /// The list of snapshots, kept in step with the catalog.
+///
+/// No lock is held while the repository is asked: it may be at the other end of a
+/// connection, and what is below a snapshot needs the list too.
 pub(crate) struct Live {
     repository: Arc<dyn History>,
+    /// For how long an answer is taken for the present one.
+    patience: Duration,
+    questions: AtomicU64,
     state: Mutex<State>,
+    /// What the kernel was told last. Only the watching thread uses it.
+    told: Mutex<Arc<Snapshots>>,
 }
 
 struct State {
+    /// The number of the question that this answers; questions may overtake each other.
+    question: u64,
+    /// When it was asked.
+    asked: Instant,
     /// The catalog's data version from before the list was read: if somebody
     /// commits in between, we read once too often, never once too seldom.
     version: i64,
@@ -107,52 +120,91 @@ struct State {
 impl Live {
     /// Reads the list for the first time.
     pub(crate) fn new(repository: Arc<dyn History>) -> Result<Self> {
-        let state = Mutex::new(State::read(&*repository, repository.version()?)?);
-        Ok(Live { repository, state })
+        let asked = Instant::now();
+        let version = repository.version()?;
+        let snapshots = Arc::new(Snapshots::new(repository.snapshots()?));
+        let is_here = repository.folder_here().is_some();
+        Ok(Live {
+            repository,
+            patience: if is_here { Duration::ZERO } else { PATIENCE },
+            questions: AtomicU64::new(1),
+            told: Mutex::new(snapshots.clone()),
+            state: Mutex::new(State {
+                question: 0,
+                asked,
+                version,
+                snapshots,
+            }),
+        })
     }
 
-    /// The list as it is in the catalog at this moment.
+    /// The list as it is in the catalog at this moment; of a repository on another
+    /// machine, as it was a moment ago.
     pub(crate) fn current(&self) -> Result<Arc<Snapshots>> {
-        let mut state = lock(&self.state);
-        let version = self.repository.version()?;
-        if version != state.version {
-            *state = State::read(&*self.repository, version)?;
+        {
+            let state = lock(&self.state);
+            if state.asked.elapsed() < self.patience {
+                return Ok(state.snapshots.clone());
+            }
         }
-        Ok(state.snapshots.clone())
+        self.ask()
     }
 
-    /// The list as it was last read: for what is below a snapshot, where a node
-    /// id that we gave out proves that the snapshot was in it.
+    /// The snapshot with this id. One that we gave out a node for was in the list
+    /// once, so whoever misses it had better ask again.
+    pub(crate) fn snapshot(&self, id: SnapshotId) -> Result<Option<Snapshot>> {
+        if let Some(known) = self.known().by_id(id) {
+            return Ok(Some(known.clone()));
+        }
+        Ok(self.ask()?.by_id(id).cloned())
+    }
+
+    /// The list as it was last read.
     pub(crate) fn known(&self) -> Arc<Snapshots> {
         lock(&self.state).snapshots.clone()
     }
 
-    /// Tells the kernel what changed since `told`, until the other end of
-    /// `mounted` is dropped. The list is never locked while the kernel is told:
-    /// that may wait for a request which waits for the list.
-    pub(crate) fn watch(&self, mut told: Arc<Snapshots>, kernel: &Notifier, mounted: &Receiver<()>) {
-        while mounted.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
-            // A catalog that cannot be read is reported by whoever asks for a file.
-            let Ok(now) = self.current() else { continue };
-            if Arc::ptr_eq(&told, &now) {
-                continue;
-            }
-            for name in told.changes_to(&now) {
-                // It fails where nothing was remembered, or with the mount gone.
-                let _ = kernel.inval_entry(INodeNo::ROOT, OsStr::new(name));
-            }
-            let _ = kernel.inval_inode(INodeNo::ROOT, 0, 0);
-            told = now;
+    /// Tells the kernel what changed in the folder of the snapshots, `root`, since
+    /// it was told last. The list is never locked while the kernel is told: that
+    /// may wait for a request which waits for the list.
+    pub(crate) fn tell(&self, kernel: &Notifier, root: INodeNo) {
+        // A catalog that cannot be read is reported by whoever asks for a file.
+        let Ok(now) = self.current() else { return };
+        let told = std::mem::replace(&mut *lock(&self.told), now.clone());
+        if Arc::ptr_eq(&told, &now) {
+            return;
         }
+        for name in told.changes_to(&now) {
+            // It fails where nothing was remembered, or with the mount gone.
+            let _ = kernel.inval_entry(root, OsStr::new(name));
+        }
+        let _ = kernel.inval_inode(root, 0, 0);
     }
-}
 
-impl State {
-    fn read(repository: &dyn History, version: i64) -> Result<Self> {
-        Ok(State {
-            version,
-            snapshots: Arc::new(Snapshots::new(repository.snapshots()?)),
-        })
+    fn ask(&self) -> Result<Arc<Snapshots>> {
+        let question = self.questions.fetch_add(1, Ordering::Relaxed);
+        let asked = Instant::now();
+        let version = self.repository.version()?;
+        {
+            let mut state = lock(&self.state);
+            if state.version == version {
+                state.asked = state.asked.max(asked);
+                return Ok(state.snapshots.clone());
+            }
+        }
+        let snapshots = Arc::new(Snapshots::new(self.repository.snapshots()?));
+        let mut state = lock(&self.state);
+        // An answer to a later question is as good for us. Were ours put in its
+        // place, the list could go back to what it was.
+        if state.question < question {
+            *state = State {
+                question,
+                asked,
+                version,
+                snapshots,
+            };
+        }
+        Ok(state.snapshots.clone())
     }
 }
 

@@ -11,6 +11,7 @@
 //! became of the stored file meanwhile: its descriptor keeps it readable.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -45,12 +46,25 @@ impl Passthrough {
     }
 
     /// To be called at each open of a file that has bytes: the backing file to
-    /// answer with, or `None` to serve the reads ourselves.
-    pub(crate) fn open(&self, node: INodeNo, reader: &dyn OpenContent, reply: &ReplyOpen) -> Option<Arc<BackingId>> {
+    /// answer with, or `None` to serve the reads ourselves, as always where the
+    /// file's repository is not `trusted`.
+    pub(crate) fn open(
+        &self,
+        node: INodeNo,
+        reader: &dyn OpenContent,
+        trusted: bool,
+        reply: &ReplyOpen,
+    ) -> Option<Arc<BackingId>> {
         if !self.enabled {
             return None;
         }
-        self.modes.open(node.0, || self.back(reader, reply))
+        // Asked before it is known whether it is needed, as below a lock is held.
+        let file = if trusted {
+            reader.raw_file().ok().flatten()
+        } else {
+            None
+        };
+        self.modes.open(node.0, || self.back(&file?, reply))
     }
 
     /// To be called at each release of a file that has bytes.
@@ -60,16 +74,15 @@ impl Passthrough {
         }
     }
 
-    /// Registers the content's own file with the kernel. Every failure means
-    /// only that we read: there is no file of just these bytes, we are not
-    /// root, or the file system below is itself stacked too high.
-    fn back(&self, reader: &dyn OpenContent, reply: &ReplyOpen) -> Option<BackingId> {
+    /// Registers the content's own file with the kernel. Every failure means only
+    /// that we read: we are not root, or the file system below is itself stacked
+    /// too high.
+    fn back(&self, file: &File, reply: &ReplyOpen) -> Option<BackingId> {
         if self.refused.load(Ordering::Relaxed) {
             return None;
         }
-        let file = reader.raw_file().ok().flatten()?;
         reply
-            .open_backing(&file)
+            .open_backing(file)
             .inspect_err(|error| self.note_refusal(error))
             .ok()
     }

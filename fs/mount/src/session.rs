@@ -9,10 +9,12 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
+use fuser::{BackgroundSession, Config, INodeNo, MountOption, Session, SessionACL};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 use yore_store::History;
@@ -21,14 +23,17 @@ use crate::attr::Look;
 use crate::complain;
 use crate::error::MountError;
 use crate::filesystem::SnapshotFilesystem;
-use crate::live::Live;
 use crate::mountinfo::{Mount, mount_at};
-use crate::passthrough::verifies_itself;
-use crate::tree::Tree;
+use crate::node::Numbering;
+use crate::tree::{FOREVER, Hook, Tree};
+use crate::view::View;
 
 /// Read-ahead of a mount in KiB; the kernel's 128 costs a fifth of the speed of
 /// a sequential read, and fuser cannot ask for more.
 const READ_AHEAD_KB: &str = "1024";
+
+/// How often the catalog is asked whether it changed; a pragma, no query.
+const PERIOD: Duration = Duration::from_millis(500);
 
 /// How to mount.
 #[derive(Clone, Debug)]
@@ -131,32 +136,46 @@ impl Drop for Mounted {
 /// Mounts a repository on a folder and serves it from threads of this process.
 pub fn mount(repository: Arc<dyn History>, mountpoint: &Path, options: Options) -> Result<Mounted, MountError> {
     let mountpoint = prepare(mountpoint)?;
-    let look = Look {
+    let hook = Hook {
+        numbering: Numbering::ONLY,
+        above: INodeNo::ROOT,
+        path: String::new(),
+        look: look(&options),
+        names: FOREVER,
+        trust_disk: options.trust_disk,
+    };
+    let tree = Arc::new(Tree::new(repository, hook)?);
+    serve(View::One(tree), mountpoint, &options)
+}
+
+/// How files look that are nobody's in particular.
+fn look(options: &Options) -> Look {
+    Look {
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
         own: options.own,
-    };
-    let live = Arc::new(Live::new(repository.clone())?);
-    let told = live.known();
-    let passthrough = options.trust_disk || repository.folder_here().is_some_and(verifies_itself);
-    let (mounted, until_unmounted) = mpsc::channel();
-    let tree = Tree {
-        repository,
-        live: live.clone(),
-        look,
-    };
-    let filesystem = SnapshotFilesystem::new(tree, passthrough, mounted);
+    }
+}
 
+/// Mounts a view on a folder that is prepared, and serves and watches it.
+fn serve(view: View, mountpoint: PathBuf, options: &Options) -> Result<Mounted, MountError> {
+    let view = Arc::new(view);
+    let (mounted, until_unmounted) = mpsc::channel();
+    let filesystem = SnapshotFilesystem::new(view.clone(), !options.own, mounted);
     let refused = |source| MountError::Refused {
         path: mountpoint.clone(),
         source,
     };
-    let session = Session::new(filesystem, &mountpoint, &config(&options))
+    let session = Session::new(filesystem, &mountpoint, &config(options))
         .map_err(refused)?
         .spawn()
         .map_err(refused)?;
     let kernel = session.notifier();
-    let watch = move || live.watch(told, &kernel, &until_unmounted);
+    let watch = move || {
+        while until_unmounted.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
+            view.tell(&kernel);
+        }
+    };
     let watching = std::thread::Builder::new().name("yore-watch".into()).spawn(watch);
 
     let serving = Some(only_the_thread(session));

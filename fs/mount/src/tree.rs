@@ -1,24 +1,25 @@
-//! The tree of snapshots by node id: every question that the kernel asks about
-//! it, answered from the store. Nothing here knows of replies or of a mount.
+//! The tree of a repository's snapshots by node id: every question that the kernel
+//! asks about it, answered from the store. Nothing here knows of replies or of a mount.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use fuser::{Errno, FileAttr, INodeNo};
-use yore_store::{Entry, History, Kind, Snapshot, SnapshotId};
+use fuser::{Errno, FileAttr, INodeNo, Notifier};
+use yore_store::{Entry, Error, History, Kind, Snapshot, SnapshotId};
 
 use crate::attr::Look;
 use crate::cookie;
 use crate::fault::Fault;
 use crate::live::{LATEST, Live};
-use crate::node::Node;
+use crate::node::{Node, Numbering};
+use crate::passthrough::verifies_itself;
 
 /// How long the kernel may keep what cannot change: what is below a snapshot.
-const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(crate) const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How long it may keep the root's attributes, that is, its modification time.
-const BRIEFLY: Duration = Duration::from_secs(1);
+pub(crate) const BRIEFLY: Duration = Duration::from_secs(1);
 /// What is asked for anew each time: where `latest` points, what the root lacks.
-const NEVER: Duration = Duration::ZERO;
+pub(crate) const NEVER: Duration = Duration::ZERO;
 
 /// A node's attributes, and for how long name and attributes may be kept.
 pub(crate) struct Seen {
@@ -38,21 +39,59 @@ pub(crate) struct Child<'a> {
     pub(crate) seen: Seen,
 }
 
+/// Where in a mount a tree hangs, and how it looks there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hook {
+    /// How its nodes are numbered.
+    pub(crate) numbering: Numbering,
+    /// What `..` of its root is.
+    pub(crate) above: INodeNo,
+    /// The path of its root below the mountpoint, with a slash at the end unless it
+    /// is the mountpoint itself.
+    pub(crate) path: String,
+    /// How owners and modes are shown.
+    pub(crate) look: Look,
+    /// How long the kernel may keep the names of snapshots: [`FOREVER`] where the
+    /// tree is watched for as long as the mount lives.
+    pub(crate) names: Duration,
+    /// Whether the kernel may read past us wherever the files lie.
+    pub(crate) trust_disk: bool,
+}
+
 /// The snapshots of a repository as a tree of nodes.
 pub(crate) struct Tree {
     /// What is shown.
     pub(crate) repository: Arc<dyn History>,
     /// The snapshots in the root.
-    pub(crate) live: Arc<Live>,
-    /// How owners and modes are shown.
-    pub(crate) look: Look,
+    pub(crate) live: Live,
+    /// Where it hangs.
+    pub(crate) hook: Hook,
+    /// Whether the kernel may read whole files past us.
+    pub(crate) passthrough: bool,
 }
 
 impl Tree {
+    /// A tree over a repository, whose list of snapshots is read first.
+    pub(crate) fn new(repository: Arc<dyn History>, hook: Hook) -> Result<Self, Error> {
+        Ok(Tree {
+            live: Live::new(repository.clone())?,
+            passthrough: hook.trust_disk || repository.folder_here().is_some_and(verifies_itself),
+            repository,
+            hook,
+        })
+    }
+
+    /// Tells the kernel which snapshots came and went since the last time.
+    pub(crate) fn tell(&self, kernel: &Notifier) {
+        if let Ok(root) = self.pack(Node::Root) {
+            self.live.tell(kernel, root);
+        }
+    }
+
     /// What a name in a folder is. The names `.` and `..` come from an NFS server
     /// that finds its way back to a node which the kernel has forgotten.
     pub(crate) fn lookup(&self, parent: INodeNo, name: &[u8]) -> Result<Seen, Fault> {
-        match (node(parent)?, name) {
+        match (self.node(parent)?, name) {
             (_, b".") => self.attributes(parent),
             (node, b"..") => self.attributes(self.parent(node)?),
             (Node::Root, name) => self.lookup_snapshot(name),
@@ -61,7 +100,7 @@ impl Tree {
                 match listing.binary_search_by(|entry| entry.name.as_slice().cmp(name)) {
                     Ok(index) => self.entry_seen(&listing[index], snapshot),
                     Err(_) => Ok(Seen {
-                        attr: self.look.absent(),
+                        attr: self.hook.look.absent(),
                         ttl: FOREVER,
                     }),
                 }
@@ -72,9 +111,9 @@ impl Tree {
 
     /// What a node's attributes are.
     pub(crate) fn attributes(&self, id: INodeNo) -> Result<Seen, Fault> {
-        match node(id)? {
+        match self.node(id)? {
             Node::Root => Ok(Seen {
-                attr: self.look.root(self.live.current()?.latest()),
+                attr: self.hook.look.folder(id, self.live.current()?.latest()),
                 ttl: BRIEFLY,
             }),
             Node::Latest(target) => self.latest_seen(&self.snapshot(target)?),
@@ -82,12 +121,12 @@ impl Tree {
                 let names = self.repository.links(snapshot, link)?;
                 let entry = names.first().ok_or(Errno::ESTALE)?;
                 Ok(Seen {
-                    attr: self.look.entry(id, entry, names.len() as u32),
+                    attr: self.hook.look.entry(id, entry, names.len() as u32),
                     ttl: FOREVER,
                 })
             }
             node => Ok(Seen {
-                attr: self.look.entry(id, &self.entry_of(node)?, 1),
+                attr: self.hook.look.entry(id, &self.entry_of(node)?, 1),
                 ttl: FOREVER,
             }),
         }
@@ -96,7 +135,7 @@ impl Tree {
     /// Hands the children of a folder that come after a cookie to `full`, until
     /// there are no more or it says that it is.
     pub(crate) fn list(&self, id: INodeNo, after: u64, mut full: impl FnMut(Child<'_>) -> bool) -> Result<(), Fault> {
-        let node = node(id)?;
+        let node = self.node(id)?;
         if after < cookie::DOT && full(self.dots(b".", cookie::DOT, id)) {
             return Ok(());
         }
@@ -125,7 +164,7 @@ impl Tree {
 
     /// The entry behind a node; the root and `latest` have none.
     pub(crate) fn entry(&self, id: INodeNo) -> Result<Option<Entry>, Fault> {
-        match node(id)? {
+        match self.node(id)? {
             Node::Root | Node::Latest(_) => Ok(None),
             node => self.entry_of(node).map(Some),
         }
@@ -133,7 +172,7 @@ impl Tree {
 
     /// The text of a symlink.
     pub(crate) fn target(&self, id: INodeNo) -> Result<Vec<u8>, Fault> {
-        if let Node::Latest(target) = node(id)? {
+        if let Node::Latest(target) = self.node(id)? {
             return Ok(self.snapshot(target)?.name.into_bytes());
         }
         let entry = self.entry(id)?.filter(|entry| entry.meta.kind == Kind::Symlink);
@@ -143,11 +182,13 @@ impl Tree {
     /// A node's path, starting with a snapshot, for a message; if it cannot be
     /// found, what is known of the node.
     pub(crate) fn describe(&self, id: INodeNo) -> String {
-        self.path(id).unwrap_or_else(|| format!("{:?}", Node::unpack(id)))
+        let path = self.path(id);
+        let path = path.unwrap_or_else(|| format!("{:?}", self.hook.numbering.unpack(id)));
+        self.hook.path.clone() + &path
     }
 
     fn path(&self, id: INodeNo) -> Option<String> {
-        let node = Node::unpack(id)?;
+        let node = self.hook.numbering.unpack(id)?;
         let mut entry = self.entry_of(node).ok()?;
         let snapshot = match node {
             Node::Folder { snapshot, .. } | Node::Link { snapshot, .. } => self.snapshot(snapshot).ok()?,
@@ -176,7 +217,7 @@ impl Tree {
         match snapshots.by_name(name) {
             Some(snapshot) => self.snapshot_seen(snapshot),
             None => Ok(Seen {
-                attr: self.look.absent(),
+                attr: self.hook.look.absent(),
                 ttl: NEVER,
             }),
         }
@@ -213,32 +254,29 @@ impl Tree {
             name,
             cookie,
             seen: Seen {
-                attr: FileAttr {
-                    ino: id,
-                    ..self.look.root(None)
-                },
+                attr: self.hook.look.folder(id, None),
                 ttl: NEVER,
             },
         }
     }
 
     fn latest_seen(&self, newest: &Snapshot) -> Result<Seen, Fault> {
-        let id = pack(Node::Latest(newest.id))?;
+        let id = self.pack(Node::Latest(newest.id))?;
         Ok(Seen {
-            attr: self.look.latest(id, newest),
+            attr: self.hook.look.latest(id, newest),
             ttl: NEVER,
         })
     }
 
     /// A snapshot's own folder. Its name may be kept: it is taken back when it goes.
     fn snapshot_seen(&self, snapshot: &Snapshot) -> Result<Seen, Fault> {
-        let id = pack(Node::Folder {
+        let id = self.pack(Node::Folder {
             folder: snapshot.root,
             snapshot: snapshot.id,
         })?;
         Ok(Seen {
-            attr: self.look.entry(id, &self.repository.root(snapshot.id)?, 1),
-            ttl: FOREVER,
+            attr: self.hook.look.entry(id, &self.repository.root(snapshot.id)?, 1),
+            ttl: self.hook.names,
         })
     }
 
@@ -249,7 +287,7 @@ impl Tree {
             _ => 1,
         };
         Ok(Seen {
-            attr: self.look.entry(pack(node)?, entry, links),
+            attr: self.hook.look.entry(self.pack(node)?, entry, links),
             ttl: FOREVER,
         })
     }
@@ -270,9 +308,9 @@ impl Tree {
 
     fn parent(&self, node: Node) -> Result<INodeNo, Fault> {
         match node {
-            Node::Root => Ok(INodeNo::ROOT),
-            Node::Folder { folder, snapshot } if self.snapshot(snapshot)?.root == folder => Ok(INodeNo::ROOT),
-            Node::Folder { snapshot, .. } => pack(Node::Folder {
+            Node::Root => Ok(self.hook.above),
+            Node::Folder { folder, snapshot } if self.snapshot(snapshot)?.root == folder => self.pack(Node::Root),
+            Node::Folder { snapshot, .. } => self.pack(Node::Folder {
                 folder: self.entry_of(node)?.folder,
                 snapshot,
             }),
@@ -281,16 +319,16 @@ impl Tree {
     }
 
     fn snapshot(&self, id: SnapshotId) -> Result<Snapshot, Fault> {
-        Ok(self.live.known().by_id(id).cloned().ok_or(Errno::ESTALE)?)
+        Ok(self.live.snapshot(id)?.ok_or(Errno::ESTALE)?)
     }
-}
 
-/// The node of an id that the kernel, or a program through NFS, presents.
-fn node(id: INodeNo) -> Result<Node, Fault> {
-    Ok(Node::unpack(id).ok_or(Errno::ESTALE)?)
-}
+    /// The node of an id that the kernel, or a program through NFS, presents.
+    fn node(&self, id: INodeNo) -> Result<Node, Fault> {
+        Ok(self.hook.numbering.unpack(id).ok_or(Errno::ESTALE)?)
+    }
 
-/// The id of a node; EOVERFLOW where the catalog has outgrown node ids.
-fn pack(node: Node) -> Result<INodeNo, Fault> {
-    Ok(node.pack().ok_or(Errno::EOVERFLOW)?)
+    /// The id of a node; EOVERFLOW where the catalog has outgrown node ids.
+    fn pack(&self, node: Node) -> Result<INodeNo, Fault> {
+        Ok(self.hook.numbering.pack(node).ok_or(Errno::EOVERFLOW)?)
+    }
 }
