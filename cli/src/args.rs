@@ -86,6 +86,7 @@ pub enum Command {
     Log(commands::log::Log),
     Mount(commands::mount::Mount),
     Umount(commands::umount::Umount),
+    Link(commands::link::Link),
     Forget(commands::forget::Forget),
     Prune(commands::prune::Prune),
     Verify(commands::verify::Verify),

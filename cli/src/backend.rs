@@ -124,8 +124,12 @@ pub fn detach(mountpoint: &Path) -> Result<(), MountError> {
 
 /// The name of this machine, unless another was asked for.
 fn host(args: &SnapshotArgs) -> String {
-    let own = || rustix::system::uname().nodename().to_string_lossy().into_owned();
-    args.host.clone().unwrap_or_else(own)
+    args.host.clone().unwrap_or_else(this_machine)
+}
+
+/// What this machine calls itself.
+pub fn this_machine() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// Where the agent remembers what files looked like. Without a home (a system

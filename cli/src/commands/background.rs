@@ -26,13 +26,14 @@ use crate::error::{Status, line, warn};
 const READY: &str = "ready\n";
 
 /// Starts the process that serves the mount and waits until it answers.
-pub fn start(repository: &Path, args: &Mount) -> Result<()> {
+pub fn start(place: &Path, folder: Option<&Path>, args: &Mount) -> Result<()> {
     let program = std::env::current_exe().context("finding our own program")?;
     let (mut said, says) = std::io::pipe().context("making a pipe")?;
     let mut command = Command::new(&program);
     command
         .arg0("yore")
-        .args(arguments(repository, args)?)
+        // A folder is named absolutely, a URL as it was.
+        .args(arguments(folder.unwrap_or(place), args)?)
         .stdin(Stdio::null())
         .stdout(says)
         .stderr(log().map_or_else(Stdio::null, Stdio::from));

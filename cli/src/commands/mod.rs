@@ -6,6 +6,7 @@ pub mod diff;
 pub mod find;
 pub mod forget;
 pub mod init;
+pub mod link;
 pub mod log;
 pub mod ls;
 pub mod man;
@@ -21,12 +22,13 @@ pub mod verify;
 mod background;
 mod objects;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
+use yore_agent::config::AgentConfig;
 use yore_agent::target::Target;
-use yore_store::{History, Repository};
+use yore_store::History;
 
 use crate::args::{Cli, Command, Global};
 use crate::error::{Status, Usage, warn};
@@ -39,6 +41,7 @@ pub fn run(cli: Cli) -> Result<Status> {
         Command::Init(args) => init::run(&context, &args),
         Command::Snapshot(args) => snapshot::run(&context, &args),
         Command::Snapshots(args) => snapshots::run(&context, &args),
+        Command::Link(args) => link::run(&context, &args),
         Command::Ls(args) => ls::run(&context, &args),
         Command::Cat(args) => cat::run(&context, &args),
         Command::Restore(args) => restore::run(&context, &args),
@@ -63,18 +66,34 @@ pub struct Context {
 }
 
 impl Context {
-    /// The folder of the repository.
+    /// The repository as the user names it: by `-r`, YORE_REPOSITORY, or the link of this machine.
     ///
     /// # Errors
-    /// [`Usage`] if it was not named.
-    pub fn repository_path(&self) -> Result<&Path, Usage> {
-        let unnamed = || Usage("no repository is named; give -r REPO or set YORE_REPOSITORY".into());
-        self.global.repository.as_deref().ok_or_else(unnamed)
+    /// [`Usage`] if it was not named, and what is wrong with this machine's configuration.
+    pub fn place(&self) -> Result<PathBuf> {
+        if let Some(place) = &self.global.repository {
+            return Ok(place.clone());
+        }
+        let linked = self.config()?.and_then(|config| config.repository);
+        let unnamed =
+            "no repository is named; give -r REPO, set YORE_REPOSITORY, or `yore link` this machine to a server";
+        Ok(linked.map(PathBuf::from).ok_or_else(|| Usage(unnamed.into()))?)
+    }
+
+    /// What this machine's `agent.toml` says, if there is one.
+    pub fn config(&self) -> Result<Option<AgentConfig>> {
+        match AgentConfig::folder() {
+            Ok(folder) => Ok(AgentConfig::load(&folder)?),
+            // Without a home there is no file, and none is needed.
+            Err(_) => Ok(None),
+        }
     }
 
     /// Opens the repository for a push.
     pub fn target(&self) -> Result<Target> {
-        Ok(Target::Here(Arc::new(Repository::open(self.repository_path()?)?)))
+        let (place, config) = (self.place()?, self.config()?);
+        let folder = AgentConfig::folder().ok();
+        Ok(Target::open(place.as_os_str(), config.as_ref(), folder.as_deref())?)
     }
 
     /// Opens the repository, wherever it is.

@@ -30,6 +30,7 @@ mod xattrs;
 
 pub mod config;
 pub mod filter;
+pub mod link;
 pub mod marks;
 pub mod metadata;
 pub mod remote;

@@ -60,6 +60,11 @@ impl Edit {
         }
     }
 
+    /// Sets the name that this machine's snapshots carry.
+    pub fn set_host(&mut self, host: &str) {
+        self.set("host", host.into());
+    }
+
     /// Sets what carries a push to a server.
     pub fn set_transport(&mut self, transport: Transport) {
         let text = match transport {

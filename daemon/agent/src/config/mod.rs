@@ -39,6 +39,8 @@ pub struct AgentConfig {
     pub repository: Option<String>,
     /// The pinned key of the server, `SHA256:…`.
     pub host_key: Option<String>,
+    /// The name that this machine's snapshots carry; the machine's own if `None`.
+    pub host: Option<String>,
     /// What carries a push to a server.
     pub transport: Transport,
     /// Files and folders to back up.
@@ -72,6 +74,7 @@ impl Default for AgentConfig {
         AgentConfig {
             repository: None,
             host_key: None,
+            host: None,
             transport: Transport::Ssh,
             include: Vec::new(),
             exclude: Vec::new(),
@@ -96,6 +99,12 @@ impl AgentConfig {
     /// [`ConfigError::NoHome`].
     pub fn folder() -> Result<PathBuf, ConfigError> {
         own_folder("YORE_CONFIG_DIR", "/etc/yore", "XDG_CONFIG_HOME", ".config").ok_or(ConfigError::NoHome)
+    }
+
+    /// Seconds from one push of the schedule to the next.
+    pub fn interval(&self) -> Option<u64> {
+        let zone = jiff::tz::TimeZone::system();
+        self.schedule.interval(jiff::Timestamp::now(), &zone, "")
     }
 
     /// Reads the file in this folder; `None` if there is none.

@@ -14,6 +14,7 @@ use super::{AgentConfig, ConfigError, Transport};
 struct Raw {
     repository: Option<String>,
     host_key: Option<String>,
+    host: Option<String>,
     transport: Option<String>,
     include: Option<Vec<PathBuf>>,
     exclude: Option<Vec<String>>,
@@ -30,9 +31,10 @@ struct Raw {
 }
 
 /// Every key that there is.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "repository",
     "host_key",
+    "host",
     "transport",
     "include",
     "exclude",
@@ -111,6 +113,7 @@ impl File<'_> {
         Ok(AgentConfig {
             repository: not_empty(raw.repository),
             host_key: not_empty(raw.host_key),
+            host: not_empty(raw.host),
             transport: self.transport(raw.transport)?,
             include: self.absolute(raw.include.unwrap_or_default())?,
             exclude: raw.exclude.unwrap_or_default(),

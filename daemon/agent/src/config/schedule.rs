@@ -82,6 +82,13 @@ impl Schedule {
         Some(next.timestamp())
     }
 
+    /// Seconds between the next two times after `after`.
+    pub fn interval(&self, after: Timestamp, zone: &TimeZone, host: &str) -> Option<u64> {
+        let first = self.next(after, zone, host)?;
+        let second = self.next(first, zone, host)?;
+        u64::try_from(second.as_second() - first.as_second()).ok()
+    }
+
     fn pattern(&self, host: &str) -> Option<String> {
         let own = own_number(host);
         let (minute, hour) = (own % 60, own / 60 % 6);

@@ -29,6 +29,7 @@ fn a_file_says_what_it_says() {
         r#"
         repository = "ssh://ann@box:2222/laptop"
         host_key = "SHA256:abc"
+        host = "old-laptop"
         transport = "openssh"
         include = ["/home/ann", "/etc"]
         exclude = ["*.o"]
@@ -47,6 +48,7 @@ fn a_file_says_what_it_says() {
     let expected = AgentConfig {
         repository: Some("ssh://ann@box:2222/laptop".into()),
         host_key: Some("SHA256:abc".into()),
+        host: Some("old-laptop".into()),
         transport: Transport::Openssh,
         include: vec!["/home/ann".into(), "/etc".into()],
         exclude: vec!["*.o".into()],

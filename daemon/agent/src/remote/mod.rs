@@ -187,14 +187,24 @@ impl Remote {
     /// What the server says, or [`Error::Elsewhere`].
     pub fn open(server: Server) -> Result<Arc<Self>> {
         let (connection, opened) = server.open(false)?;
-        Ok(Arc::new(Remote {
+        Ok(Self::new(server, connection, opened))
+    }
+
+    /// The same as a push would: the repository is made if it is not there.
+    pub(crate) fn try_to_push(server: Server) -> Result<Arc<Self>> {
+        let (connection, opened) = server.open(true)?;
+        Ok(Self::new(server, connection, opened))
+    }
+
+    fn new(server: Server, connection: Connection, opened: Opened) -> Arc<Self> {
+        Arc::new(Remote {
             place: server.address.to_string(),
             server,
             opened,
             connection: Mutex::new(Some(Arc::new(connection))),
             contents: Arc::default(),
             listings: Mutex::default(),
-        }))
+        })
     }
 
     /// How it is reached.

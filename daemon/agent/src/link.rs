@@ -1,0 +1,183 @@
+//! Linking this machine to a server: its key is made, enrolled once, and tried.
+//!
+//! | step | what a crash leaves |
+//! |---|---|
+//! | the key's file is written (or was there) | a key that nobody knows: used the next time |
+//! | the server takes the key | a key that is enrolled: linking again finds it so |
+//! | the new login is tried | the same |
+//! | `agent.toml` says where to push to | the link |
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use russh::keys::PrivateKey;
+use russh::keys::PublicKeyBase64;
+use russh::keys::ssh_key::LineEnding;
+use yore_store::Error;
+use yore_wire::{Answer, Enrolment, Question};
+
+use crate::config::{AgentConfig, ConfigError, Edit};
+use crate::remote::{self, Address, ConnectError, Login, Remote, Server, Way};
+
+/// What the key's file is called, in the folder of `agent.toml`.
+pub const KEY_FILE: &str = "key";
+
+/// What to link to what.
+pub struct LinkRequest {
+    /// The server; with the repository's name.
+    pub address: Address,
+    /// The account.
+    pub user: String,
+    /// Its password, or the token of an invitation.
+    pub secret: String,
+    /// The server's key, which the user has seen.
+    pub host_key: String,
+    /// This machine's name.
+    pub machine: String,
+    /// Also where the repository is another machine's, or this one is linked already.
+    pub force: bool,
+    /// Take the repository over from a machine that is gone.
+    pub replace: bool,
+    /// Where `agent.toml` and the key are.
+    pub folder: PathBuf,
+}
+
+/// A link that was made.
+#[derive(Debug)]
+pub struct Linked {
+    /// The repository.
+    pub address: Address,
+    /// This machine's key, `SHA256:…`.
+    pub key: String,
+    /// Snapshots that the repository has.
+    pub snapshots: usize,
+    /// The machine whose repository it was, if it was taken over.
+    pub before: Option<String>,
+}
+
+/// What keeps a machine from being linked.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// It is linked.
+    #[error("this machine is linked to {0} already; --force links it anew")]
+    Linked(String),
+    /// The server cannot be reached, or does not let us in.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The server refuses, or the connection broke.
+    #[error(transparent)]
+    Store(#[from] Error),
+    /// `agent.toml`.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The key's file.
+    #[error("{}: {source}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+}
+
+/// Links this machine.
+///
+/// # Errors
+/// [`LinkError`]. Linking again goes on where it broke.
+pub fn link(request: &LinkRequest) -> Result<Linked, LinkError> {
+    let known = AgentConfig::load(&request.folder)?.and_then(|config| config.repository);
+    if let Some(repository) = known.filter(|_| !request.force && !request.replace) {
+        return Err(LinkError::Linked(repository));
+    }
+    let key = load_or_make_key(&request.folder, &request.machine)?;
+    let enrolled = enrol(request, &key)?;
+    let address = Address {
+        user: Some(enrolled.user.clone()),
+        repository: Some(enrolled.repository),
+        ..request.address.clone()
+    };
+    let remote = Remote::try_to_push(Server {
+        user: enrolled.user,
+        way: Way::Own {
+            login: Login::Key(Arc::new(key.clone())),
+            host_key: request.host_key.clone(),
+        },
+        limit_rate: None,
+        interval: None,
+        address: address.clone(),
+    })?;
+    let snapshots = yore_store::History::snapshots(&remote::RemoteHistory(remote))?;
+    let mut edit = Edit::open(&request.folder)?;
+    edit.set_repository(&address.to_string());
+    edit.set_host_key(Some(&request.host_key));
+    // Lines of snapshots go by host: under the old name they go on.
+    if let Some(newest) = snapshots.last().filter(|_| request.replace) {
+        edit.set_host(&newest.host);
+    }
+    edit.save()?;
+    Ok(Linked {
+        address,
+        key: key.public_key().fingerprint(russh::keys::HashAlg::Sha256).to_string(),
+        snapshots: snapshots.len(),
+        before: enrolled.before,
+    })
+}
+
+struct Enrolled {
+    user: String,
+    repository: String,
+    before: Option<String>,
+}
+
+fn enrol(request: &LinkRequest, key: &PrivateKey) -> Result<Enrolled, LinkError> {
+    let server = Server {
+        address: request.address.clone(),
+        user: request.user.clone(),
+        way: Way::Own {
+            login: Login::Password(request.secret.clone()),
+            host_key: request.host_key.clone(),
+        },
+        limit_rate: None,
+        interval: None,
+    };
+    let public = key.public_key();
+    let answer = server.connect()?.ask_one(Question::Enrol(Enrolment {
+        key: format!("{} {}", public.algorithm(), public.public_key_base64()),
+        machine: request.machine.clone(),
+        repository: request.address.repository.clone().unwrap_or_default(),
+        force: request.force,
+        replace: request.replace,
+    }))?;
+    match answer {
+        Some(Answer::Enrolled {
+            user,
+            repository,
+            before,
+        }) => Ok(Enrolled {
+            user,
+            repository,
+            before,
+        }),
+        _ => Err(Error::Refused("the server did not say whether it took the key".into()).into()),
+    }
+}
+
+/// The key of this machine in a folder; made if it is not there.
+fn load_or_make_key(folder: &Path, machine: &str) -> Result<PrivateKey, LinkError> {
+    let path = folder.join(KEY_FILE);
+    if path.exists() {
+        return Ok(remote::read_key(&path)?);
+    }
+    let failed = |source| LinkError::Key {
+        path: path.clone(),
+        source,
+    };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let key = remote::new_key(machine).map_err(failed)?;
+    let text = key
+        .to_openssh(LineEnding::LF)
+        .map_err(|error| failed(io::Error::other(error)))?;
+    crate::atomic::replace(&path, text.as_bytes()).map_err(failed)?;
+    Ok(key)
+}
