@@ -77,6 +77,10 @@ fn users_are_added_changed_listed_and_removed() {
         (&ann["may_prune"], ann["quota"].is_null(), &ann["email"]),
         (&false.into(), true, &"ann@example.org".into())
     );
+    assert_eq!(bench.json(&["user", "list", "bob"])[0]["name"], "bob");
+    let refused =
+        bench.text(&["user", "set", "bob", "--disabled"]).len() + bench.yored(&["invite", "bob"]).stdout.len();
+    assert_eq!(refused, "changed user bob\n".len());
     let listed = bench.text(&["user", "list"]);
     assert_eq!(listed.lines().count(), 3, "{listed}");
     bench.text(&["user", "del", "bob"]);
@@ -143,9 +147,8 @@ fn an_invitation_is_one_line_that_links() {
         .arg("-lf")
         .arg(bench.data().join("host_key"))
         .output();
-    if let Ok(keygen) = keygen {
-        assert!(stdout(&keygen).contains(fingerprint), "{fingerprint} {keygen:?}");
-    }
+    let keygen = keygen.expect("ssh-keygen, of openssh-client");
+    assert!(stdout(&keygen).contains(fingerprint), "{fingerprint} {keygen:?}");
     bench.configure("address = \"backup.example.org:22\"\n");
     let again = bench.json(&["invite", "ann", "--expires", "2h"]);
     assert_eq!(

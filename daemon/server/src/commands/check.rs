@@ -1,9 +1,10 @@
 //! `yored check`: for monitoring systems.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -98,13 +99,17 @@ pub fn run(context: &Context, args: &Check) -> Result<Status> {
 /// All repositories, and what is wrong with the disk.
 fn look(context: &Context) -> Result<(Vec<Each>, Option<String>)> {
     let config = context.config()?;
+    let database = config.data.join(DATABASE);
     // To check makes nothing.
-    if !config.data.join(DATABASE).exists() {
-        bail!(
-            "{}: no accounts; start yored, or name its configuration",
-            config.data.display()
-        );
-    }
+    match std::fs::metadata(&database) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            bail!(
+                "{}: no accounts; start yored, or name its configuration",
+                config.data.display()
+            )
+        }
+        there => there.with_context(|| database.display().to_string())?,
+    };
     let accounts = Accounts::open(&config.data)?;
     let users = accounts.users()?;
     let rows = accounts.repositories()?;

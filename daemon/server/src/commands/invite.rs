@@ -1,10 +1,10 @@
 //! `yored invite`: a command that links a machine.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use serde::Serialize;
 
-use super::{Context, as_caller};
+use super::{Context, as_caller, known_user};
 use crate::accounts::{Accounts, UserName};
 use crate::error::{Status, Usage};
 use crate::host_key;
@@ -54,6 +54,9 @@ pub fn run(context: &Context, args: &Invite) -> Result<Status> {
     }
     let config = context.config()?;
     let accounts = Accounts::open(&config.data)?;
+    if known_user(&accounts, name)?.disabled {
+        bail!("user {name} is disabled; `yored user set {name} --disabled=false` lets them in again");
+    }
     let host_key = host_key::fingerprint(&host_key::load_or_make(&config.data)?);
     let until = accounts.now().saturating_add(expires.0);
     let token = as_caller(|by| accounts.invite(name, until, by))?;

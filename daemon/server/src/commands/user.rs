@@ -46,7 +46,10 @@ pub struct Add {
 /// List the users
 #[derive(Args)]
 #[command(after_long_help = format!("JSON: an array of objects:\n{USER_FIELDS}"))]
-pub struct List {}
+pub struct List {
+    /// Only this user
+    name: Option<UserName>,
+}
 
 /// Change a user; what is not named stays
 #[derive(Args)]
@@ -138,7 +141,7 @@ fn read_password() -> Result<String> {
 pub fn run(context: &Context, command: &User) -> Result<Status> {
     match command {
         User::Add(args) => add(context, args),
-        User::List(_) => list(context),
+        User::List(args) => list(context, args),
         User::Set(args) => set(context, args),
         User::Del(args) => del(context, args),
     }
@@ -192,9 +195,13 @@ fn del(context: &Context, args: &Del) -> Result<Status> {
     context.done(format!("removed user {name}"), &Removed { name })
 }
 
-fn list(context: &Context) -> Result<Status> {
+fn list(context: &Context, args: &List) -> Result<Status> {
     let accounts = context.accounts()?;
-    let (users, repositories, keys) = (accounts.users()?, accounts.repositories()?, accounts.keys()?);
+    let users = match &args.name {
+        Some(name) => vec![known_user(&accounts, name)?],
+        None => accounts.users()?,
+    };
+    let (repositories, keys) = (accounts.repositories()?, accounts.keys()?);
     let objects: Vec<_> = users
         .iter()
         .map(|user| UserObject::new(user, &repositories, &keys))
