@@ -1,17 +1,28 @@
-//! `yored`: what a server needs beside the repositories themselves.
+//! `yored`: receives pushes over SSH into per-user repositories.
 //!
 //! ```text
-//! config      the TOML file                 units, weekdays, retention   values in it
-//! accounts    users, keys, invitations, repositories, sessions, audit: one database
-//! text        sizes and times as text
+//! args, commands/   the command line: parses, calls, prints          error, output, text
+//!      │
+//!      ├─▶ serve    the daemon
+//!      ├─▶ health   what is wrong with a repository: overdue, failed, damaged …
+//!      ├─▶ mail     tells people about it
+//!      ▼
+//! accounts          users, keys, invitations, repositories, sessions, audit: one database
+//! host_key          the server's key
+//! config            the TOML file; units, weekdays, retention are values in it
 //! ```
+//!
+//! The command line and the daemon are two processes on one data folder. They talk through the
+//! database only.
 
 pub mod accounts;
 pub mod config;
 mod confine;
+pub mod health;
 pub mod host_key;
 pub mod ledger;
 mod logins;
+pub mod mail;
 mod outbox;
 pub mod retention;
 mod running;
@@ -24,3 +35,20 @@ mod turns;
 pub mod units;
 pub mod upkeep;
 pub mod weekdays;
+
+mod args;
+mod commands;
+mod error;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Does what the command line of this process says.
+pub fn main() -> ExitCode {
+    match commands::run(args::Cli::parse()) {
+        Ok(status) => status.into(),
+        Err(error) => error::report(&error).into(),
+    }
+}

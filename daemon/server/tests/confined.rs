@@ -8,7 +8,7 @@ use yore_server::accounts::{By, RepositoryName, UserName};
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
 
 /// More pages than SQLite keeps in its log before it folds it into the database.
-const MANY: usize = 3000;
+const MANY: usize = 600;
 
 #[test]
 fn sessions_need_no_more_files_than_are_open() {

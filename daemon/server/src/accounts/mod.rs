@@ -9,9 +9,10 @@
 //! names         user and repository names          schema        tables, and how they came to be
 //! users         accounts                           passwords     argon2id
 //! keys          the machines' keys                 invitations   one-time tokens that enrol a key
-//! repositories  their state                        settings      their settings, their removal
+//! repositories  their state                        settings      their settings, their end
 //! sessions      who is connected now               audit         who did what, old and new
 //! mails         what was told to whom and when     folders       what lies on the disk
+//! removal       of a folder with its row
 //! ```
 //!
 //! Always true:
@@ -33,6 +34,7 @@ mod keys;
 mod mails;
 mod names;
 mod passwords;
+mod removal;
 mod repositories;
 mod schema;
 mod sessions;

@@ -118,6 +118,13 @@ pub(super) fn find(connection: &Connection, user: i64, name: &RepositoryName) ->
     Ok(statement.query_row((user, name), read).optional()?)
 }
 
+/// All repositories by user and name, in the caller's transaction.
+pub(super) fn all(connection: &Connection) -> Result<Vec<RepositoryRow>> {
+    let mut statement = connection.prepare_cached(&format!("{SELECT} ORDER BY users.name, repositories.name"))?;
+    let rows = statement.query_map([], read)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 /// The repository of this number, in the caller's transaction.
 pub(super) fn find_id(connection: &Connection, id: i64) -> Result<RepositoryRow> {
     let mut statement = connection.prepare_cached(&format!("{SELECT} WHERE repositories.id = ?"))?;
@@ -141,10 +148,7 @@ impl Accounts {
 
     /// All repositories, by user and name.
     pub fn repositories(&self) -> Result<Vec<RepositoryRow>> {
-        let connection = self.connection();
-        let mut statement = connection.prepare_cached(&format!("{SELECT} ORDER BY users.name, repositories.name"))?;
-        let rows = statement.query_map([], read)?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+        all(&self.connection())
     }
 
     /// Enters a repository that the machine of a key makes; its folder is for the caller to make.

@@ -87,7 +87,8 @@ impl Accounts {
     }
 
     /// Says what a session does and how many bytes it has sent so far. An fsync: every few seconds is
-    /// often enough.
+    /// often enough. Every few minutes it
+    /// must be, at rest too: after ten a repository may be deleted under it.
     pub fn session_progress(&self, id: i64, what: &str, bytes: u64) -> Result<()> {
         let sql = "UPDATE sessions SET what = ?, bytes = ?, progress = ? WHERE id = ?";
         self.connection()

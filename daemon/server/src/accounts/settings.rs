@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::audit::{self, Settings, difference, or_none};
-use super::folders::Aside;
+use super::removal::Aside;
 use super::repositories::{find, find_id};
 use super::{Accounts, By, Error, RepositoryName, RepositoryRow, Result, UserName, users};
 use crate::retention::Keep;
@@ -86,10 +86,6 @@ impl Accounts {
     }
 
     /// Removes a repository, folder and all. Opens files: for the command line only.
-    ///
-    /// The folder is put out of reach before the commit and emptied after it. A crash in between leaves
-    /// a row without a folder, which can be deleted again, or a folder that
-    /// [`Accounts::sweep_deleted`] removes.
     ///
     /// # Errors
     /// [`Error::NoSuchUser`], [`Error::NoSuchRepository`], [`Error::InUse`].

@@ -361,12 +361,43 @@ fn a_deleted_repository_is_gone_from_the_disk_unless_it_is_in_use() {
 }
 
 #[test]
-fn what_a_deletion_left_is_swept() {
+fn a_deletion_that_was_cut_off_is_ended_or_undone() {
     let bench = Bench::new();
-    let left = bench.accounts.user_path(&bench.ann.name).join(".deleted-7");
-    std::fs::create_dir_all(left.join("packs")).unwrap();
-    bench.accounts.sweep_deleted().unwrap();
-    assert!(!left.exists());
+    let accounts = &bench.accounts;
+    let made = bench.repository("docs");
+    let folder = accounts.user_path(&bench.ann.name);
+    let (alive, gone) = (folder.join(format!(".deleted-{}", made.id)), folder.join(".deleted-77"));
+    for aside in [&alive, &gone, &accounts.data().join("users/.deleted-78")] {
+        std::fs::create_dir_all(aside.join("packs")).unwrap();
+    }
+    accounts.sweep_deleted().unwrap();
+    // Its row is there, so it was not deleted.
+    assert!(folder.join("docs/packs").exists() && !alive.exists());
+    assert!(!gone.exists() && !accounts.data().join("users/.deleted-78").exists());
+}
+
+#[test]
+fn a_deletion_that_fails_leaves_everything() {
+    let bench = Bench::new();
+    let made = bench.repository("docs");
+    let folder = bench.accounts.repository_path(&bench.ann.name, &made.name);
+    std::fs::create_dir_all(folder.join("packs")).unwrap();
+    // Something stands where the folder would be put aside.
+    let aside = folder.with_file_name(format!(".deleted-{}", made.id));
+    std::fs::create_dir_all(aside.join("in the way")).unwrap();
+    let failed = bench.accounts.del_repository(&bench.ann.name, &made.name, ROOT);
+    assert!(matches!(failed, Err(Error::Io { .. })) && folder.join("packs").exists());
+    assert!(bench.accounts.repository(bench.ann.id, &made.name).unwrap().is_some());
+
+    // The commit itself fails: something refers to the row.
+    std::fs::remove_dir_all(&aside).unwrap();
+    let refer = "CREATE TABLE refer (id INTEGER REFERENCES repositories DEFERRABLE INITIALLY DEFERRED);
+                 INSERT INTO refer SELECT id FROM repositories;";
+    bench.accounts.connection().execute_batch(refer).unwrap();
+    let failed = bench.accounts.del_repository(&bench.ann.name, &made.name, ROOT);
+    assert!(matches!(failed, Err(Error::Database(_))), "{failed:?}");
+    assert!(folder.join("packs").exists() && !aside.exists());
+    assert!(bench.accounts.repository(bench.ann.id, &made.name).unwrap().is_some());
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::audit::{self, Settings, difference, or_none};
-use super::folders::{self, Aside};
-use super::{Accounts, By, Error, PasswordHash, Result, UserName, bytes, stored};
+use super::removal::Aside;
+use super::{Accounts, By, Error, PasswordHash, Result, UserName, bytes, folders, stored};
 use crate::units::Size;
 
 /// An account.
@@ -76,6 +76,13 @@ pub(super) fn find_id(connection: &Connection, id: i64) -> Result<Option<User>> 
     Ok(statement.query_row([id], read).optional()?)
 }
 
+/// All users by name, in the caller's transaction.
+pub(super) fn all(connection: &Connection) -> Result<Vec<User>> {
+    let mut statement = connection.prepare_cached(&format!("{SELECT} ORDER BY name"))?;
+    let users = statement.query_map([], read)?;
+    Ok(users.collect::<rusqlite::Result<_>>()?)
+}
+
 /// As [`find`], where the user must be there.
 pub(super) fn known(connection: &Connection, name: &UserName) -> Result<User> {
     find(connection, name)?.ok_or_else(|| Error::NoSuchUser(name.to_string()))
@@ -104,10 +111,7 @@ impl Accounts {
 
     /// All users, by name.
     pub fn users(&self) -> Result<Vec<User>> {
-        let connection = self.connection();
-        let mut statement = connection.prepare_cached(&format!("{SELECT} ORDER BY name"))?;
-        let users = statement.query_map([], read)?;
-        Ok(users.collect::<rusqlite::Result<_>>()?)
+        all(&self.connection())
     }
 
     /// Makes an account and its folder. Opens files: for the command line only.
@@ -168,9 +172,6 @@ impl Accounts {
     /// Removes an account, its keys and invitations, and its folder; if there are repositories, only
     /// with `with_repositories`. Opens files: for the command line only.
     ///
-    /// The folder is put out of reach before the commit and emptied after it. A crash in between leaves
-    /// an account without a folder, or a folder that [`Accounts::sweep_deleted`] removes.
-    ///
     /// # Errors
     /// [`Error::NoSuchUser`], [`Error::HasRepositories`], [`Error::InUse`].
     pub fn del_user(&self, name: &UserName, with_repositories: bool, by: By<'_>) -> Result<()> {
@@ -193,16 +194,5 @@ impl Accounts {
             aside.put(user.id)
         })?;
         aside.remove()
-    }
-
-    /// Removes the folders that a deletion which was cut off has left. Opens files: for the start of
-    /// the daemon and the command line.
-    pub fn sweep_deleted(&self) -> Result<()> {
-        let users = folders::users(&self.0.data);
-        let mut left = folders::left_over(&users);
-        for user in self.users()? {
-            left.extend(folders::left_over(&self.user_path(&user.name)));
-        }
-        left.iter().try_for_each(|aside| folders::remove(aside))
     }
 }

@@ -1,0 +1,303 @@
+//! `yored repo`: repositories, their settings and their end.
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use yore_store::Within;
+
+use super::confirm::confirm;
+use super::objects::{REPOSITORY_FIELDS, RepositoryObject};
+use super::values::{FullName, Or};
+use super::{Context, as_caller, known_user};
+use crate::accounts::{Accounts, Error, RepositoryChange, RepositoryRow, UserName};
+use crate::error::{Status, Usage};
+use crate::output::{Out, Table};
+use crate::retention::Keep;
+use crate::text::{one_line, size, time};
+use crate::units::Seconds;
+use crate::weekdays::Weekdays;
+
+/// List, change and remove repositories
+///
+/// A machine makes its repository when it is linked.
+#[derive(Subcommand)]
+pub enum Repo {
+    List(List),
+    Set(Box<Set>),
+    Del(Del),
+}
+
+/// List the repositories
+#[derive(Args)]
+#[command(after_long_help = format!("JSON: an array of objects:\n{REPOSITORY_FIELDS}"))]
+pub struct List {
+    /// Only the repositories of this user
+    user: Option<UserName>,
+}
+
+/// Change a repository; what is not named stays
+///
+/// What it does not have of its own is as the configuration says. The rules of keeping go together: those
+/// given here replace all that it had.
+#[derive(Args)]
+#[command(after_long_help = format!("\
+Examples:
+  yored repo set ann/laptop --keep-daily 30 --keep-monthly 24
+  yored repo set ann/laptop --max-age 4d --skip-weekdays sat,sun
+  yored repo set ann/laptop --resume-pruning
+
+JSON: one object:
+{REPOSITORY_FIELDS}"))]
+pub struct Set {
+    /// The repository
+    #[arg(value_name = "USER/NAME")]
+    name: FullName,
+    #[command(flatten)]
+    rules: Rules,
+    /// Prune nothing here
+    #[arg(long, conflicts_with_all = RULES)]
+    keep_all: bool,
+    /// Keep what the configuration says
+    #[arg(long, conflicts_with_all = RULES, conflicts_with = "keep_all")]
+    keep_default: bool,
+    /// A snapshot younger than this goes only by the administrator's hand; default: as configured
+    #[arg(long, value_name = "TIME|default")]
+    keep_at_least: Option<Or<Seconds>>,
+    /// Without a success for longer than this it is overdue; default: as configured
+    #[arg(long, value_name = "TIME|default")]
+    max_age: Option<Or<Seconds>>,
+    /// Days that do not count for that: sat,sun; none; default: as configured
+    #[arg(long, value_name = "DAYS|none|default")]
+    skip_weekdays: Option<String>,
+    /// Prune again, after it was suspended because most files had vanished or changed
+    #[arg(long)]
+    resume_pruning: bool,
+}
+
+const RULES: [&str; 7] = [
+    "keep_last",
+    "keep_hourly",
+    "keep_daily",
+    "keep_weekly",
+    "keep_monthly",
+    "keep_yearly",
+    "keep_within",
+];
+
+#[derive(Args)]
+struct Rules {
+    /// Keep this many of the newest, at most one in each interval of the configuration
+    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
+    keep_last: u32,
+    /// Keep the newest of each of this many hours
+    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
+    keep_hourly: u32,
+    /// Keep the newest of each of this many days
+    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
+    keep_daily: u32,
+    /// Keep the newest of each of this many weeks
+    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
+    keep_weekly: u32,
+    /// Keep the newest of each of this many months
+    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
+    keep_monthly: u32,
+    /// Keep the newest of each of this many years
+    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
+    keep_yearly: u32,
+    /// Keep all that are younger than this, counted back from the newest: 30d, 2w, 6m, 1y
+    #[arg(long, value_name = "TIME")]
+    keep_within: Option<Within>,
+}
+
+/// Remove a repository, with everything in it
+///
+/// This cannot be undone. Its name is asked for again on the terminal.
+#[derive(Args)]
+#[command(after_long_help = "\
+Example:
+  yored repo del ann/laptop --yes ann/laptop
+
+JSON: one object:
+  user, repository  what was removed")]
+pub struct Del {
+    /// The repository
+    #[arg(value_name = "USER/NAME")]
+    name: FullName,
+    /// The name again, instead of being asked for it
+    #[arg(long, value_name = "USER/NAME")]
+    yes: Option<String>,
+}
+
+impl Set {
+    /// # Errors
+    /// [`Usage`] for days that are none, or if nothing is to change.
+    fn change(&self) -> Result<RepositoryChange, Usage> {
+        let change = RepositoryChange {
+            keep: self.keep(),
+            keep_at_least: self.keep_at_least.as_ref().map(|Or(age)| *age),
+            max_age: self.max_age.as_ref().map(|Or(age)| *age),
+            skip_weekdays: self.skip_weekdays.as_deref().map(days).transpose().map_err(Usage)?,
+        };
+        match change == RepositoryChange::default() && !self.resume_pruning {
+            true => Err(Usage(
+                "nothing is to change; `yored repo set --help` says what can".into(),
+            )),
+            false => Ok(change),
+        }
+    }
+
+    fn keep(&self) -> Option<Option<Keep>> {
+        let rules = &self.rules;
+        let keep = Keep {
+            keep_last: rules.keep_last,
+            keep_hourly: rules.keep_hourly,
+            keep_daily: rules.keep_daily,
+            keep_weekly: rules.keep_weekly,
+            keep_monthly: rules.keep_monthly,
+            keep_yearly: rules.keep_yearly,
+            keep_within: rules.keep_within,
+        };
+        match (self.keep_default, self.keep_all || !keep.is_empty()) {
+            (true, _) => Some(None),
+            (false, true) => Some(Some(keep)),
+            (false, false) => None,
+        }
+    }
+}
+
+/// `default` is the configuration's; `none` is no day.
+fn days(text: &str) -> Result<Option<Weekdays>, String> {
+    match text {
+        "default" => Ok(None),
+        text => text.parse().map(Some),
+    }
+}
+
+/// Runs it.
+pub fn run(context: &Context, command: &Repo) -> Result<Status> {
+    match command {
+        Repo::List(args) => list(context, args),
+        Repo::Set(args) => set(context, args),
+        Repo::Del(args) => del(context, args),
+    }
+}
+
+/// A repository that must be there.
+fn known(accounts: &Accounts, name: &FullName) -> Result<RepositoryRow> {
+    let user = known_user(accounts, &name.user)?;
+    let row = accounts.repository(user.id, &name.repository)?;
+    Ok(row.ok_or_else(|| Error::NoSuchRepository(name.to_string()))?)
+}
+
+fn set(context: &Context, args: &Set) -> Result<Status> {
+    let change = args.change()?;
+    let accounts = context.accounts()?;
+    let row = known(&accounts, &args.name)?;
+    let mut row = as_caller(|by| accounts.set_repository(row.id, &change, by))?;
+    if args.resume_pruning {
+        row = as_caller(|by| accounts.resume_pruning(row.id, by))?;
+    }
+    context.done(
+        format!("changed repository {}", args.name),
+        &RepositoryObject::from(&row),
+    )
+}
+
+#[derive(Serialize)]
+struct Removed<'a> {
+    user: &'a str,
+    repository: &'a str,
+}
+
+fn del(context: &Context, args: &Del) -> Result<Status> {
+    let accounts = context.accounts()?;
+    let FullName { user, repository } = &args.name;
+    let name = known(&accounts, &args.name)?.full_name();
+    let doing = format!("the removal of repository {name} and of every backup in it");
+    confirm(&doing, &name, args.yes.as_deref())?;
+    as_caller(|by| accounts.del_repository(user, repository, by))?;
+    let removed = Removed {
+        user: user.as_str(),
+        repository: repository.as_str(),
+    };
+    context.done(format!("removed repository {name}"), &removed)
+}
+
+fn list(context: &Context, args: &List) -> Result<Status> {
+    let accounts = context.accounts()?;
+    let only = args.user.as_ref().map(|name| known_user(&accounts, name)).transpose()?;
+    let mut rows = accounts.repositories()?;
+    rows.retain(|row| only.as_ref().is_none_or(|user| user.id == row.user));
+    let mut out = Out::new();
+    match context.global.json {
+        true => out.array(rows.iter().map(RepositoryObject::from))?,
+        false => table(&rows).print(&mut out)?,
+    }
+    out.finish()?;
+    Ok(Status::DONE)
+}
+
+fn table(rows: &[RepositoryRow]) -> Table {
+    fn own(setting: Option<impl ToString>) -> String {
+        setting.map_or_else(|| "-".into(), |setting| setting.to_string())
+    }
+    let mut table = Table::new(&[
+        "REPOSITORY",
+        "MACHINE",
+        ">SIZE",
+        "CREATED",
+        "KEEP",
+        "KEEP AT LEAST",
+        "MAX AGE",
+        "SKIP",
+    ]);
+    for row in rows {
+        table.row([
+            row.full_name(),
+            one_line(row.machine.as_deref().unwrap_or("-")),
+            size(row.bytes),
+            time(row.created),
+            own(row.keep.as_ref()),
+            own(row.keep_at_least),
+            own(row.max_age),
+            own(row.skip_weekdays),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        set: Set,
+    }
+
+    fn parse(line: &str) -> Result<Set, clap::Error> {
+        Line::try_parse_from(format!("set ann/docs {line}").split_whitespace()).map(|line| line.set)
+    }
+
+    #[test]
+    fn rules_are_replaced_together_dropped_or_left() {
+        let keep = |line: &str| parse(line).unwrap().keep();
+        assert_eq!(keep("--max-age 1d"), None);
+        assert_eq!(keep("--keep-default"), Some(None));
+        assert_eq!(keep("--keep-all"), Some(Some(Keep::default())));
+        assert_eq!(keep("--keep-daily 7").unwrap().unwrap().to_string(), "daily 7");
+        assert!(parse("--keep-all --keep-daily 7").is_err());
+        assert!(parse("").unwrap().change().is_err());
+        assert!(parse("--resume-pruning").unwrap().change().is_ok());
+    }
+
+    #[test]
+    fn no_day_is_not_the_default() {
+        let days = |line: &str| parse(line).unwrap().change().unwrap().skip_weekdays;
+        assert_eq!(days("--skip-weekdays none"), Some(Some(Weekdays::NONE)));
+        assert_eq!(days("--skip-weekdays default"), Some(None));
+        assert!(parse("--skip-weekdays someday").unwrap().change().is_err());
+    }
+}
