@@ -127,7 +127,7 @@ fn trusted_key(context: &Context, args: &Link, address: &Address) -> Result<Stri
         return Ok(found);
     }
     let question = format!(
-        "The key of {} is\n  {found}\n`yored key host` on the server shows the same if it is the right one. Go on? [y/N] ",
+        "The key of {} is\n  {found}\nThe command that `yored invite` prints on the server names the same if it is the right one. Go on? [y/N] ",
         address.host_and_port()
     );
     match ask(&question)?.trim().to_ascii_lowercase().as_str() {
