@@ -10,9 +10,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::accounts::Accounts;
 use crate::config::Config;
-use crate::host_key;
 use crate::server::Server;
 use crate::ssh::Ssh;
+use crate::{clerk, host_key, keeper};
 
 /// How long sessions may take to end when the daemon does.
 const ENDING: Duration = Duration::from_secs(60);
@@ -36,7 +36,10 @@ pub fn run(config: Config) -> Result<()> {
         .build()
         .context("starting threads")?;
     let ssh = Ssh::new(server.clone(), host_key);
+    clerk::start(&server).context("starting threads")?;
+    let keeper = keeper::start(&server).context("starting threads")?;
     runtime.block_on(serve(server, ssh))?;
+    drop(keeper);
     runtime.shutdown_timeout(Duration::from_secs(5));
     Ok(())
 }
