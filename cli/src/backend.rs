@@ -6,18 +6,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
+use yore_agent::config::AgentConfig;
 use yore_agent::filter::Filter;
 use yore_agent::restore::{self, RestoreOptions};
 use yore_agent::snapshot::{self, Progress, SnapshotRequest};
+use yore_agent::status::StateFolder;
 use yore_agent::target::Target;
+use yore_agent::watch::Setting;
 use yore_mount::{MountError, Mounted, Options};
 use yore_store::{History, Snapshot, Unlimited};
 
+use crate::commands::Context;
 use crate::commands::mount::Mount;
 use crate::commands::restore::{Overwrite, Restore};
 use crate::commands::snapshot::SnapshotArgs;
+use crate::error::{line, warn};
 use crate::estimate;
 use crate::progress::Meter;
+use crate::text::one_line;
 
 pub use yore_agent::restore::Report;
 pub use yore_agent::snapshot::Outcome;
@@ -124,8 +130,32 @@ pub fn detach(mountpoint: &Path) -> Result<(), MountError> {
 
 /// The name of this machine, unless another was asked for.
 fn host(args: &SnapshotArgs) -> String {
-    let own = || rustix::system::uname().nodename().to_string_lossy().into_owned();
-    args.host.clone().unwrap_or_else(own)
+    args.host.clone().unwrap_or_else(own_host)
+}
+
+/// The name of this machine.
+pub fn own_host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// What a push by the agent's file needs beside the file.
+pub fn setting(context: &Context) -> Result<Setting> {
+    let named = context.global.clone();
+    let repository = named.repository.as_ref();
+    let repository = repository.map(|path| path.to_string_lossy().into_owned());
+    let open = move |config: &AgentConfig| {
+        let context = Context::with_config(named.clone(), config.clone());
+        context.target().map_err(|error| line(&error))
+    };
+    Ok(Setting {
+        config_folder: AgentConfig::folder()?,
+        repository,
+        state: StateFolder::of_environment()?,
+        cache_dir: cache_dir(),
+        host: own_host(),
+        open: Arc::new(open),
+        say: Arc::new(|message| warn(&one_line(message))),
+    })
 }
 
 /// Where the agent remembers what files looked like. Without a home (a system

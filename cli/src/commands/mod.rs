@@ -3,28 +3,38 @@
 pub mod cat;
 pub mod completions;
 pub mod diff;
+pub mod exclude;
 pub mod find;
 pub mod forget;
+pub mod include;
 pub mod init;
 pub mod log;
 pub mod ls;
 pub mod man;
 pub mod mount;
+pub mod pause;
 pub mod prune;
 pub mod restore;
+pub mod resume;
+pub mod run;
+pub mod schedule;
 pub mod snapshot;
 pub mod snapshots;
 pub mod stats;
+pub mod status;
 pub mod umount;
 pub mod verify;
+pub mod watch;
 
 mod background;
 mod objects;
 
+use std::cell::OnceCell;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
+use yore_agent::config::AgentConfig;
 use yore_agent::target::Target;
 use yore_store::{History, Repository};
 
@@ -34,7 +44,7 @@ use crate::text::{count, size};
 
 /// Does what the command line says.
 pub fn run(cli: Cli) -> Result<Status> {
-    let context = Context { global: cli.global };
+    let context = Context::new(cli.global);
     match cli.command {
         Command::Init(args) => init::run(&context, &args),
         Command::Snapshot(args) => snapshot::run(&context, &args),
@@ -51,6 +61,14 @@ pub fn run(cli: Cli) -> Result<Status> {
         Command::Prune(args) => prune::run(&context, &args),
         Command::Verify(args) => verify::run(&context, &args),
         Command::Stats(args) => stats::run(&context, &args),
+        Command::Include(args) => include::run(&context, &args),
+        Command::Exclude(args) => exclude::run(&context, &args),
+        Command::Schedule(args) => schedule::run(&context, &args),
+        Command::Watch(args) => watch::run(&context, &args),
+        Command::Run(args) => run::run(&context, &args),
+        Command::Status(args) => status::run(&context, &args),
+        Command::Pause(args) => pause::run(&context, &args),
+        Command::Resume(args) => resume::run(&context, &args),
         Command::Man(args) => man::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
@@ -60,16 +78,49 @@ pub fn run(cli: Cli) -> Result<Status> {
 pub struct Context {
     /// Options of every command.
     pub global: Global,
+    config: OnceCell<Option<AgentConfig>>,
 }
 
 impl Context {
-    /// The folder of the repository.
+    fn new(global: Global) -> Self {
+        let config = OnceCell::new();
+        Context { global, config }
+    }
+
+    /// One whose agent's file says this.
+    pub fn with_config(global: Global, config: AgentConfig) -> Self {
+        let config = OnceCell::from(Some(config));
+        Context { global, config }
+    }
+
+    /// The agent's file; `None` if there is none. It is read once, and only where it is asked for.
     ///
     /// # Errors
-    /// [`Usage`] if it was not named.
-    pub fn repository_path(&self) -> Result<&Path, Usage> {
+    /// What makes no sense in it.
+    pub fn config(&self) -> Result<Option<&AgentConfig>> {
+        if self.config.get().is_none() {
+            let config = AgentConfig::folder().ok().map(|folder| AgentConfig::load(&folder));
+            let _ = self.config.set(config.transpose()?.flatten());
+        }
+        Ok(self.config.get().and_then(Option::as_ref))
+    }
+
+    /// Whether the command is for the repository of the agent's file.
+    pub fn is_linked(&self) -> bool {
+        self.global.repository.is_none()
+    }
+
+    /// What names the repository: `-r`, YORE_REPOSITORY, or the agent's file.
+    ///
+    /// # Errors
+    /// [`Usage`] if nothing does.
+    pub fn repository_path(&self) -> Result<&Path> {
+        if let Some(path) = &self.global.repository {
+            return Ok(path);
+        }
+        let linked = self.config()?.and_then(|config| config.repository.as_deref());
         let unnamed = || Usage("no repository is named; give -r REPO or set YORE_REPOSITORY".into());
-        self.global.repository.as_deref().ok_or_else(unnamed)
+        Ok(Path::new(linked.ok_or_else(unnamed)?))
     }
 
     /// Opens the repository for a push.
