@@ -408,7 +408,7 @@ impl Daemon {
         match &finished.result {
             Ok(outcome) => {
                 (self.failures, self.failing_since) = (0, None);
-                self.past.last_push = Some(now);
+                (self.past.last_push, self.past.given_up) = (Some(now), None);
                 if outcome.full_scan {
                     self.past.last_full = Some(push.since);
                 }
@@ -449,7 +449,7 @@ impl Daemon {
         // What it was to look at stays marked for the next change, the schedule or the full scan.
         (self.failures, self.failing_since) = (0, None);
         (self.past.first_change, self.past.last_change) = (None, None);
-        self.past.last_push = Some(now);
+        (self.past.last_push, self.past.given_up) = (Some(now), Some(now));
         self.say(&format!("failed: {error}; given up until the next push is due"));
     }
 

@@ -12,6 +12,9 @@ use crate::status::Pause;
 /// A push waits for changes to end no longer than this many times [`AgentConfig::after_change`].
 const PATIENCE: i32 = 10;
 
+/// A look at everything that was given up is tried again after this time.
+const AFTER_GIVING_UP: Duration = Duration::from_secs(3600);
+
 /// What says when.
 #[derive(Clone, Debug)]
 pub struct Timetable {
@@ -32,6 +35,8 @@ pub struct Timetable {
 pub struct Past {
     /// The last push that was made, or that was given up.
     pub last_push: Option<Timestamp>,
+    /// The last push that was given up, if none was made since.
+    pub given_up: Option<Timestamp>,
     /// The last time that everything was looked at, since the watch began.
     pub last_full: Option<Timestamp>,
     /// The first change that was not pushed.
@@ -125,12 +130,8 @@ impl Timetable {
         let time = past
             .last_full
             .map_or(Timestamp::UNIX_EPOCH, |last| later(last, self.full_scan));
-        // After one that was given up, not at once again.
-        let soonest = past.last_push.filter(|_| past.last_full.is_none());
-        Some((
-            soonest.map_or(time, |last| time.max(later(last, Duration::from_secs(60)))),
-            Why::FullScan,
-        ))
+        let soonest = past.given_up.map_or(time, |last| later(last, AFTER_GIVING_UP));
+        Some((time.max(soonest), Why::FullScan))
     }
 }
 
@@ -234,6 +235,11 @@ mod tests {
         past.last_full = None;
         assert!(table.wants_full_scan(&past, at("09:30:01")));
         // Who pushes what changes wants to know at once what changed before.
-        assert_eq!(table.next(&past), Some((at("09:31:00"), Why::FullScan)));
+        assert_eq!(table.next(&past), Some((Timestamp::UNIX_EPOCH, Why::FullScan)));
+        past.given_up = Some(at("09:40:00"));
+        past.last_push = past.given_up;
+        assert_eq!(table.next(&past), Some((at("10:00:00"), Why::Schedule)));
+        past.last_push = Some(at("10:30:00"));
+        assert_eq!(table.next(&past), Some((at("10:40:00"), Why::FullScan)));
     }
 }
