@@ -6,24 +6,22 @@
 //! is made up for by a push that looks at everything.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::follow::Followed;
 use super::notify::{notify, watchdog};
-use super::open_files::open_for_writing;
-use super::push::{PushError, Setting, push_once};
+use super::push::{PushError, Setting};
 use super::retry::{chance, retry};
 use super::signals::{self, Asked};
 use super::timetable::{Past, Timetable, Why};
-use super::watcher::{News, Work};
+use super::under_way::{self, Counters, Finished, sentence};
+use super::watcher::News;
 use crate::config::{AgentConfig, ConfigError, FILE};
-use crate::snapshot::{Outcome, Progress};
 use crate::status::{Running, StatusError, WatchStatus, text};
 
 /// The clock on the wall is looked at again after this time: a machine that slept has not waited.
@@ -90,13 +88,6 @@ impl From<News> for Message {
     }
 }
 
-/// A push that has ended.
-struct Finished {
-    result: Result<Outcome, PushError>,
-    /// What it was to look at; `None` if it did not come so far.
-    work: Option<Work>,
-}
-
 /// A push under way.
 struct Push {
     counters: Arc<Counters>,
@@ -104,26 +95,6 @@ struct Push {
     since: Timestamp,
     /// The changes that it makes up for.
     changes: (Option<Timestamp>, Option<Timestamp>),
-}
-
-/// What a push says of its progress, and how it is stopped.
-#[derive(Default)]
-struct Counters {
-    files: AtomicU64,
-    bytes: AtomicU64,
-    stop: AtomicBool,
-}
-
-impl Progress for Counters {
-    fn item(&self) {
-        self.files.fetch_add(1, Relaxed);
-    }
-    fn bytes(&self, more: u64) {
-        self.bytes.fetch_add(more, Relaxed);
-    }
-    fn is_stopped(&self) -> bool {
-        self.stop.load(Relaxed)
-    }
 }
 
 struct Daemon {
@@ -364,28 +335,12 @@ impl Daemon {
     }
 
     fn start(&mut self, why: Why, now: Timestamp) {
-        let counters = Arc::new(Counters::default());
-        let (setting, config, sender) = (self.setting.clone(), self.config.clone(), self.sender.clone());
         let watcher = self.watcher.as_ref().map(Followed::shared);
-        let thread = thread::Builder::new().name("push".into()).spawn({
-            let counters = counters.clone();
-            move || {
-                let taken = Mutex::new(None);
-                let marks = || {
-                    let work = take(watcher.as_deref()?);
-                    *taken.lock().expect("no panic while held") = Some(work.clone());
-                    match work {
-                        Work::Everything => None,
-                        Work::Marked(marks) => Some(marks),
-                    }
-                };
-                let result = push_once(&setting, &config, marks, &*counters);
-                let work = taken.into_inner().expect("no panic while held");
-                let _ = sender.send(Message::Done(Box::new(Finished { result, work })));
-            }
-        });
+        let sender = self.sender.clone();
+        let done = move |finished| drop(sender.send(Message::Done(Box::new(finished))));
+        let thread = under_way::spawn(self.setting.clone(), self.config.clone(), watcher, done);
         match thread {
-            Ok(_) => {
+            Ok(counters) => {
                 let changes = (self.past.first_change.take(), self.past.last_change.take());
                 self.past.retry_at = None;
                 self.push = Some(Push {
@@ -488,29 +443,4 @@ impl Daemon {
             full_scan_next: watcher.as_ref().is_none_or(|watcher| watcher.is_blind()),
         }
     }
-}
-
-/// What a push has to look at: what was seen to change, and what is being written now.
-fn take(watcher: &Mutex<super::watcher::Watcher>) -> Work {
-    let open = open_for_writing();
-    let mut watcher = watcher.lock().expect("no panic while held");
-    watcher.mark_if_watched(open.into_iter());
-    watcher.take()
-}
-
-/// One line about a snapshot.
-fn sentence(outcome: &Outcome) -> String {
-    let name = outcome.snapshot.as_ref().map_or("none", |snapshot| &snapshot.name);
-    let unread = match outcome.unreadable.as_slice() {
-        [] => String::new(),
-        [(path, why), ..] => format!(
-            "; {} could not be read, such as {}: {why}",
-            outcome.unreadable.len(),
-            String::from_utf8_lossy(path).escape_debug()
-        ),
-    };
-    format!(
-        "snapshot {name}: {} new, {} changed, {} removed, {} bytes read, {} bytes stored{unread}",
-        outcome.files_new, outcome.files_changed, outcome.removed, outcome.bytes_read, outcome.bytes_new
-    )
 }

@@ -4,7 +4,8 @@
 //! watcher    inotify ─▶ marks           hooks        the commands before and after a push
 //! scan       folders for the watcher    open_files   what is being written all the time
 //! timetable  when the next push is due  retry        when to try again
-//! push       one push, as `yore run`    daemon       the loop around all of it
+//! push       one push, as `yore run`    under_way    its thread, its progress, its end
+//! daemon     the loop around all of it
 //! signals, follow   messages to the loop    notify   systemd
 //! ```
 //!
@@ -21,6 +22,7 @@ mod retry;
 mod scan;
 mod signals;
 mod timetable;
+mod under_way;
 mod watcher;
 
 pub use daemon::{WatchError, watch};

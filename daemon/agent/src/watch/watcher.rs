@@ -435,6 +435,10 @@ impl Watcher {
     }
 
     fn add(&self, open: &OwnedFd) -> io::Result<i32> {
+        #[cfg(test)]
+        if self.folders.len() >= tests::MOST_WATCHES.get() {
+            return Err(Errno::NOSPC.into());
+        }
         Ok(add_watch(&self.inotify, scan::by_descriptor(open), EVENTS)?)
     }
 
