@@ -25,6 +25,9 @@ _yore() {
             yore,diff)
                 cmd="yore__subcmd__diff"
                 ;;
+            yore,exclude)
+                cmd="yore__subcmd__exclude"
+                ;;
             yore,find)
                 cmd="yore__subcmd__find"
                 ;;
@@ -33,6 +36,9 @@ _yore() {
                 ;;
             yore,help)
                 cmd="yore__subcmd__help"
+                ;;
+            yore,include)
+                cmd="yore__subcmd__include"
                 ;;
             yore,init)
                 cmd="yore__subcmd__init"
@@ -49,11 +55,23 @@ _yore() {
             yore,mount)
                 cmd="yore__subcmd__mount"
                 ;;
+            yore,pause)
+                cmd="yore__subcmd__pause"
+                ;;
             yore,prune)
                 cmd="yore__subcmd__prune"
                 ;;
             yore,restore)
                 cmd="yore__subcmd__restore"
+                ;;
+            yore,resume)
+                cmd="yore__subcmd__resume"
+                ;;
+            yore,run)
+                cmd="yore__subcmd__run"
+                ;;
+            yore,schedule)
+                cmd="yore__subcmd__schedule"
                 ;;
             yore,snapshot)
                 cmd="yore__subcmd__snapshot"
@@ -64,11 +82,17 @@ _yore() {
             yore,stats)
                 cmd="yore__subcmd__stats"
                 ;;
+            yore,status)
+                cmd="yore__subcmd__status"
+                ;;
             yore,umount)
                 cmd="yore__subcmd__umount"
                 ;;
             yore,verify)
                 cmd="yore__subcmd__verify"
+                ;;
+            yore,watch)
+                cmd="yore__subcmd__watch"
                 ;;
             yore__subcmd__help,cat)
                 cmd="yore__subcmd__help__subcmd__cat"
@@ -79,6 +103,9 @@ _yore() {
             yore__subcmd__help,diff)
                 cmd="yore__subcmd__help__subcmd__diff"
                 ;;
+            yore__subcmd__help,exclude)
+                cmd="yore__subcmd__help__subcmd__exclude"
+                ;;
             yore__subcmd__help,find)
                 cmd="yore__subcmd__help__subcmd__find"
                 ;;
@@ -87,6 +114,9 @@ _yore() {
                 ;;
             yore__subcmd__help,help)
                 cmd="yore__subcmd__help__subcmd__help"
+                ;;
+            yore__subcmd__help,include)
+                cmd="yore__subcmd__help__subcmd__include"
                 ;;
             yore__subcmd__help,init)
                 cmd="yore__subcmd__help__subcmd__init"
@@ -103,11 +133,23 @@ _yore() {
             yore__subcmd__help,mount)
                 cmd="yore__subcmd__help__subcmd__mount"
                 ;;
+            yore__subcmd__help,pause)
+                cmd="yore__subcmd__help__subcmd__pause"
+                ;;
             yore__subcmd__help,prune)
                 cmd="yore__subcmd__help__subcmd__prune"
                 ;;
             yore__subcmd__help,restore)
                 cmd="yore__subcmd__help__subcmd__restore"
+                ;;
+            yore__subcmd__help,resume)
+                cmd="yore__subcmd__help__subcmd__resume"
+                ;;
+            yore__subcmd__help,run)
+                cmd="yore__subcmd__help__subcmd__run"
+                ;;
+            yore__subcmd__help,schedule)
+                cmd="yore__subcmd__help__subcmd__schedule"
                 ;;
             yore__subcmd__help,snapshot)
                 cmd="yore__subcmd__help__subcmd__snapshot"
@@ -118,11 +160,17 @@ _yore() {
             yore__subcmd__help,stats)
                 cmd="yore__subcmd__help__subcmd__stats"
                 ;;
+            yore__subcmd__help,status)
+                cmd="yore__subcmd__help__subcmd__status"
+                ;;
             yore__subcmd__help,umount)
                 cmd="yore__subcmd__help__subcmd__umount"
                 ;;
             yore__subcmd__help,verify)
                 cmd="yore__subcmd__help__subcmd__verify"
+                ;;
+            yore__subcmd__help,watch)
+                cmd="yore__subcmd__help__subcmd__watch"
                 ;;
             *)
                 ;;
@@ -131,7 +179,7 @@ _yore() {
 
     case "${cmd}" in
         yore)
-            opts="-r -q -v -h -V --repository --json --quiet --verbose --help --version init snapshot snapshots ls cat restore diff find log mount umount forget prune verify stats man completions help"
+            opts="-r -q -v -h -V --repository --json --quiet --verbose --help --version init snapshot snapshots ls cat restore diff find log mount umount forget prune verify stats include exclude schedule watch run status pause resume man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -218,6 +266,28 @@ _yore() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        yore__subcmd__exclude)
+            opts="-r -q -v -h --remove --repository --json --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --repository)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         yore__subcmd__find)
             opts="-r -q -v -h --repository --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -263,7 +333,7 @@ _yore() {
             return 0
             ;;
         yore__subcmd__help)
-            opts="init snapshot snapshots ls cat restore diff find log mount umount forget prune verify stats man completions help"
+            opts="init snapshot snapshots ls cat restore diff find log mount umount forget prune verify stats include exclude schedule watch run status pause resume man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -318,6 +388,20 @@ _yore() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        yore__subcmd__help__subcmd__exclude)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         yore__subcmd__help__subcmd__find)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -347,6 +431,20 @@ _yore() {
             return 0
             ;;
         yore__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__help__subcmd__include)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -430,6 +528,20 @@ _yore() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        yore__subcmd__help__subcmd__pause)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         yore__subcmd__help__subcmd__prune)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -445,6 +557,48 @@ _yore() {
             return 0
             ;;
         yore__subcmd__help__subcmd__restore)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__help__subcmd__resume)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__help__subcmd__run)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__help__subcmd__schedule)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -500,6 +654,20 @@ _yore() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        yore__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         yore__subcmd__help__subcmd__umount)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -521,6 +689,42 @@ _yore() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__help__subcmd__watch)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__include)
+            opts="-r -q -v -h --remove --repository --json --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --repository)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -642,6 +846,28 @@ _yore() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        yore__subcmd__pause)
+            opts="-r -q -v -h --repository --json --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --repository)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         yore__subcmd__prune)
             opts="-n -r -q -v -h --keep-last --keep-hourly --keep-daily --keep-weekly --keep-monthly --keep-yearly --keep-within --keep-tag --dry-run --repository --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -712,6 +938,76 @@ _yore() {
                     return 0
                     ;;
                 --include)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --repository)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__resume)
+            opts="-r -q -v -h --repository --json --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --repository)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__run)
+            opts="-r -q -v -h --repository --json --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --repository)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__schedule)
+            opts="-r -q -v -h --after-change --repository --json --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --after-change)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -828,6 +1124,28 @@ _yore() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        yore__subcmd__status)
+            opts="-r -q -v -h --repository --json --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --repository)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         yore__subcmd__umount)
             opts="-z -r -q -v -h --lazy --repository --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -852,6 +1170,28 @@ _yore() {
             ;;
         yore__subcmd__verify)
             opts="-r -q -v -h --read-data --repository --json --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --repository)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__watch)
+            opts="-r -q -v -h --repository --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -53,6 +53,8 @@ impl Stage {
             dry_run: false,
             cache_dir: self.folder.path().join("cache"),
             limit: None,
+            limit_rate: None,
+            retry_for: std::time::Duration::ZERO,
             marks: None,
         }
     }

@@ -99,12 +99,6 @@ impl Server {
         }
     }
 
-    /// How many sessions there are.
-    pub fn session_count(&self) -> usize {
-        let sessions = self.sessions.lock().expect("no panic while held");
-        sessions.iter().filter(|(_, seen)| seen.strong_count() > 0).count()
-    }
-
     /// A repository as the accounts know it now.
     pub fn repository_row(&self, id: i64) -> Result<RepositoryRow> {
         self.accounts.repository_by_id(id).map_err(refused)
