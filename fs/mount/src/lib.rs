@@ -25,17 +25,22 @@ mod fault;
 mod filesystem;
 mod handle;
 mod live;
+mod many;
 mod mountinfo;
 mod node;
+mod opened;
 mod passthrough;
 mod readonly;
 mod seek;
+mod server;
 mod session;
+mod shelf;
 mod tree;
 mod view;
 
 pub use error::MountError;
-pub use session::{Mounted, Options, detach, mount, unmount};
+pub use session::{Mounted, Options, detach, mount, mount_all, unmount};
+pub use shelf::{Shelf, ShelfRepository, ShelfUser, UnixUser};
 
 /// Locks a mutex whatever became of the thread that held it last. A panic in a
 /// handler costs one request (it is answered EIO); what our mutexes guard is

@@ -102,8 +102,6 @@ pub(crate) struct Live {
     patience: Duration,
     questions: AtomicU64,
     state: Mutex<State>,
-    /// What the kernel was told last. Only the watching thread uses it.
-    told: Mutex<Arc<Snapshots>>,
 }
 
 struct State {
@@ -115,6 +113,9 @@ struct State {
     /// commits in between, we read once too often, never once too seldom.
     version: i64,
     snapshots: Arc<Snapshots>,
+    /// The names that changed since the kernel was told last, those too that came
+    /// and went: somebody may have looked in between.
+    changed: BTreeSet<String>,
 }
 
 impl Live {
@@ -128,12 +129,12 @@ impl Live {
             repository,
             patience: if is_here { Duration::ZERO } else { PATIENCE },
             questions: AtomicU64::new(1),
-            told: Mutex::new(snapshots.clone()),
             state: Mutex::new(State {
                 question: 0,
                 asked,
                 version,
                 snapshots,
+                changed: BTreeSet::new(),
             }),
         })
     }
@@ -169,16 +170,17 @@ impl Live {
     /// may wait for a request which waits for the list.
     pub(crate) fn tell(&self, kernel: &Notifier, root: INodeNo) {
         // A catalog that cannot be read is reported by whoever asks for a file.
-        let Ok(now) = self.current() else { return };
-        let told = std::mem::replace(&mut *lock(&self.told), now.clone());
-        if Arc::ptr_eq(&told, &now) {
+        if self.current().is_err() {
             return;
         }
-        for name in told.changes_to(&now) {
+        let changed = std::mem::take(&mut lock(&self.state).changed);
+        for name in &changed {
             // It fails where nothing was remembered, or with the mount gone.
             let _ = kernel.inval_entry(root, OsStr::new(name));
         }
-        let _ = kernel.inval_inode(root, 0, 0);
+        if !changed.is_empty() {
+            let _ = kernel.inval_inode(root, 0, 0);
+        }
     }
 
     fn ask(&self) -> Result<Arc<Snapshots>> {
@@ -197,12 +199,13 @@ impl Live {
         // An answer to a later question is as good for us. Were ours put in its
         // place, the list could go back to what it was.
         if state.question < question {
-            *state = State {
-                question,
-                asked,
-                version,
-                snapshots,
-            };
+            let changes = state.snapshots.changes_to(&snapshots);
+            let changes: Vec<String> = changes.into_iter().map(String::from).collect();
+            state.changed.extend(changes);
+            state.question = question;
+            state.asked = asked;
+            state.version = version;
+            state.snapshots = snapshots;
         }
         Ok(state.snapshots.clone())
     }
