@@ -86,6 +86,10 @@ struct View {
 impl View {
     /// Of a shelf with two users: ann, who is nobody, and bob, who is no Unix user.
     fn new() -> Self {
+        Self::with(Options::default())
+    }
+
+    fn with(options: Options) -> Self {
         let folder = tempfile::Builder::new().prefix("yore-").tempdir().unwrap();
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let mountpoint = folder.path().join("mnt");
@@ -93,7 +97,7 @@ impl View {
         let shelf = Arc::new(Stages::default());
         shelf.user(1, "ann", Some(NOBODY));
         shelf.user(2, "bob", None);
-        let mounted = mount_all(shelf.clone(), &mountpoint, Options::default()).expect("a mount; is there /dev/fuse?");
+        let mounted = mount_all(shelf.clone(), &mountpoint, options).expect("a mount; is there /dev/fuse?");
         View {
             shelf,
             folder,
@@ -476,4 +480,31 @@ fn few_of_many_are_open_at_once() {
         40,
         "so it was not opened twice"
     );
+}
+
+#[test]
+fn files_that_the_kernel_reads_by_itself_are_not_mixed_up() {
+    let view = View::with(Options {
+        trust_disk: true,
+        ..Options::default()
+    });
+    let stages: Vec<Stage> = [1, 50].map(stage).into();
+    for (number, stage) in (1..).zip(&stages) {
+        // One segment, which does not compress: a file of the repository is just this.
+        fs::write(stage.source().join("whole"), noise(number, 2 << 20)).unwrap();
+        stage.snapshot();
+        view.shelf
+            .put(2, number as u32, &format!("r{number}"), stage.repository.path());
+    }
+    let held: Vec<File> = (1..)
+        .zip(&stages)
+        .map(|(number, stage)| {
+            File::open(view.source(&format!("bob/r{number}"), "latest", stage).join("whole")).unwrap()
+        })
+        .collect();
+    for (number, file) in (1..).zip(&held) {
+        let mut bytes = vec![0; 2 << 20];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        assert!(bytes == noise(number, 2 << 20));
+    }
 }
