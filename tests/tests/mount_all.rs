@@ -8,11 +8,10 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex, Weak, mpsc};
-use std::time::{Duration, Instant};
 
 use yore_mount::{Mounted, Options, Shelf, ShelfRepository, ShelfUser, UnixUser, mount_all};
 use yore_store::{History, Repository, Result};
-use yore_tests::{Stage, noise, run};
+use yore_tests::{Stage, names, noise, run, until};
 
 /// The Unix user of the tests: nobody.
 const NOBODY: UnixUser = UnixUser { uid: 65534, gid: 65534 };
@@ -138,24 +137,6 @@ fn stage(seed: u64) -> Stage {
     fs::set_permissions(source.join("folder/small"), Permissions::from_mode(0o640)).unwrap();
     stage.snapshot();
     stage
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
-
-/// Waits until something is so.
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let begin = Instant::now();
-    while !is_so() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// What a Unix user without any other group gets from a command.
