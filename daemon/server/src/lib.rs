@@ -31,6 +31,7 @@ mod running;
 pub mod serve;
 mod server;
 mod session;
+mod shelf;
 mod ssh;
 pub mod text;
 mod turns;
