@@ -11,7 +11,7 @@ use yore_agent::link::{LinkRequest, Linked, link};
 use yore_agent::remote::{Address, host_key};
 
 use super::Context;
-use crate::backend::this_machine;
+use crate::backend::own_host;
 use crate::error::{Status, Usage};
 use crate::output::Out;
 use crate::text::{count, one_line};
@@ -81,7 +81,7 @@ struct LinkedObject {
 
 /// Runs it.
 pub fn run(context: &Context, args: &Link) -> Result<Status> {
-    let machine = this_machine();
+    let machine = own_host();
     let mut address: Address = args.server.parse().map_err(Usage)?;
     let user = args.user.clone().or(address.user.take());
     let user = user
