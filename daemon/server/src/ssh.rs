@@ -16,7 +16,7 @@ use russh::server::{self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Session,
 use russh::{Channel, ChannelId, MethodKind, MethodSet};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use yore_agent::remote::{Blocking, preferred};
+use yore_agent::remote::{Blocking, Ended, preferred};
 
 use crate::logins::Logins;
 use crate::server::Server;
@@ -126,6 +126,7 @@ impl Ssh {
         };
         let socket = Arc::new(socket);
         let in_time = Arc::new(AtomicBool::new(false));
+        let ended = Ended::default();
         let guest = Guest {
             ssh: self.clone(),
             peer,
@@ -133,6 +134,7 @@ impl Ssh {
             channel: None,
             in_time: in_time.clone(),
             socket: socket.clone(),
+            ended: ended.clone(),
         };
         let patience = Duration::from_secs(self.server.config().login_timeout.0.max(1) as u64);
         let deadline = {
@@ -147,6 +149,7 @@ impl Ssh {
         if let Ok(running) = server::run_stream(self.config.clone(), stream, guest).await {
             let _ = running.await;
         }
+        ended.set();
         deadline.abort();
         let _ = socket.shutdown(Shutdown::Both);
         drop(counted);
@@ -180,6 +183,8 @@ struct Guest {
     /// The session has begun; until then it has to hurry.
     in_time: Arc<AtomicBool>,
     socket: Arc<std::net::TcpStream>,
+    /// The connection is over.
+    ended: Ended,
 }
 
 impl Guest {
@@ -303,9 +308,9 @@ impl server::Handler for Guest {
         self.in_time.store(true, Ordering::Relaxed);
         session.channel_success(channel)?;
         let (read, write) = tokio::io::split(stream.into_stream());
-        let handle = Handle::current();
-        let reader = Box::new(Blocking::new(handle.clone(), read));
-        let writer = Box::new(Blocking::new(handle, write));
+        let (handle, ended) = (Handle::current(), self.ended.clone());
+        let reader = Box::new(Blocking::new(handle.clone(), ended.clone(), read));
+        let writer = Box::new(Blocking::new(handle, ended, write));
         let socket = self.socket.clone();
         let hang_up = Box::new(move || drop(socket.shutdown(Shutdown::Both)));
         let running = self.ssh.sessions.clone().try_acquire_owned();

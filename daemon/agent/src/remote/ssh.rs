@@ -11,7 +11,7 @@ use russh::{Preferred, cipher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
 
-use super::blocking::Blocking;
+use super::blocking::{Blocking, Ended};
 use super::transport::Transport;
 use super::{Address, ConnectError};
 
@@ -111,14 +111,15 @@ pub fn connect(address: &Address, user: &str, login: &Login, pinned: &str) -> Re
             return Err(error);
         }
     };
-    let handle = runtime.handle().clone();
+    let (handle, ended) = (runtime.handle().clone(), Ended::default());
     let session = Arc::new(Session {
         runtime: Mutex::new(Some(runtime)),
+        ended: ended.clone(),
         _session: session,
     });
     Ok(Transport {
-        reader: Box::new(Blocking::new(handle.clone(), reader)),
-        writer: Box::new(Blocking::new(handle, writer)),
+        reader: Box::new(Blocking::new(handle.clone(), ended.clone(), reader)),
+        writer: Box::new(Blocking::new(handle, ended, writer)),
         hang_up: Box::new(move || session.end()),
     })
 }
@@ -214,6 +215,7 @@ async fn open(address: &Address, user: &str, login: &Login, pinned: &str) -> Res
 /// What keeps a connection alive.
 struct Session {
     runtime: Mutex<Option<Runtime>>,
+    ended: Ended,
     _session: client::Handle<Observer>,
 }
 
@@ -223,5 +225,6 @@ impl Session {
             // The tasks are dropped, the socket with them; whoever waits gets an error.
             runtime.shutdown_background();
         }
+        self.ended.set();
     }
 }
