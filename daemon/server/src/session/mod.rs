@@ -38,8 +38,14 @@ const MOST_ASKED: usize = 256;
 /// Messages of a push that may wait; each is 4 MiB at most.
 const MOST_TOLD: usize = 4;
 
+/// Seconds between two looks of others at how far a session is.
+const SHOW: i64 = 5;
+
 /// Bytes that the caches of a session's repository keep.
 const CACHE: usize = 12 << 20;
+
+/// About what a new repository takes, in bytes; most of it is ballast.
+const NEW: u64 = 5 << 20;
 
 /// How data in new repositories is compressed.
 const COMPRESSION: Compression = Compression::Zstd(3);
@@ -72,6 +78,8 @@ struct Session {
     asked: AtomicUsize,
     /// Its number in the accounts.
     number: AtomicI64,
+    /// When it was shown there how far it is.
+    shown: AtomicI64,
 }
 
 /// The repository that a session has opened.
@@ -102,6 +110,7 @@ pub fn run(
         base: Mutex::default(),
         asked: AtomicUsize::new(0),
         number: AtomicI64::new(0),
+        shown: AtomicI64::new(0),
     });
     if let Err(error) = session.confine() {
         server.complain(format_args!("{}: a session cannot be confined: {error}", session.who()));
@@ -242,7 +251,8 @@ impl Session {
     /// Shows others how far the session is, now and then.
     fn progress(&self, bytes: u64) {
         let now = self.server.now();
-        if self.server.progress_due(&self.number, now) {
+        if now >= self.shown.load(Ordering::Relaxed) + SHOW {
+            self.shown.store(now, Ordering::Relaxed);
             let what = match (self.opened.get(), self.base.lock().map(|base| base.is_some())) {
                 (Some(open), _) if self.server.running.has(open.row.id) => "push",
                 (Some(_), _) => "read",
@@ -303,6 +313,7 @@ impl Session {
         };
         let repository = match Repository::open_with_cache(&path, CACHE) {
             Err(Error::NotARepository(_)) if to_push => {
+                self.server.room_for(user, NEW)?;
                 Repository::init(&path, COMPRESSION)?;
                 Repository::open_with_cache(&path, CACHE)
             }
