@@ -51,7 +51,7 @@ pub struct Cli {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// The repository: a folder made by `yore init`
+    /// The repository: a folder made by `yore init`; without it, the one of the agent's file
     #[arg(
         short,
         long,
@@ -91,6 +91,14 @@ pub enum Command {
     Prune(commands::prune::Prune),
     Verify(commands::verify::Verify),
     Stats(commands::stats::StatsArgs),
+    Include(commands::include::Include),
+    Exclude(commands::exclude::Exclude),
+    Schedule(commands::schedule::ScheduleArgs),
+    Watch(commands::watch::Watch),
+    Run(commands::run::Run),
+    Status(commands::status::StatusArgs),
+    Pause(commands::pause::PauseArgs),
+    Resume(commands::resume::Resume),
     #[command(hide = true)]
     Man(commands::man::Man),
     #[command(hide = true)]
@@ -117,5 +125,12 @@ mod tests {
             let cli = Cli::try_parse_from(line.split(' ')).unwrap();
             assert_eq!((cli.global.repository, cli.global.json), (Some("R".into()), true));
         }
+    }
+
+    #[test]
+    fn link_has_a_repository_of_its_own() {
+        let line = "yore link ssh://nas --user ann --repository laptop";
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        assert!(matches!(cli.command, Command::Link(_)));
     }
 }

@@ -4,20 +4,27 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
+use yore_agent::config::AgentConfig;
 use yore_agent::filter::Filter;
 use yore_agent::restore::{self, RestoreOptions};
 use yore_agent::snapshot::{self, Progress, SnapshotRequest};
+use yore_agent::status::StateFolder;
 use yore_agent::target::Target;
+use yore_agent::watch::Setting;
 use yore_mount::{MountError, Mounted, Options};
 use yore_store::{History, Snapshot};
 
+use crate::commands::Context;
 use crate::commands::mount::Mount;
 use crate::commands::restore::{Overwrite, Restore};
 use crate::commands::snapshot::SnapshotArgs;
+use crate::error::{line, warn};
 use crate::estimate;
 use crate::progress::Meter;
+use crate::text::one_line;
 
 pub use yore_agent::restore::Report;
 pub use yore_agent::snapshot::Outcome;
@@ -32,6 +39,12 @@ impl Progress for Meter {
     fn item(&self) {
         Meter::item(self);
     }
+    fn waits(&self, error: &str, time: Duration) {
+        warn(&one_line(&format!(
+            "{error}; going on in {:.0} seconds",
+            time.as_secs_f64().max(1.0)
+        )));
+    }
 }
 
 /// Patterns of gitignore's syntax; `option` is what errors call their origin.
@@ -40,17 +53,19 @@ pub fn patterns<P: AsRef<OsStr>>(option: &str, patterns: &[P]) -> Result<Filter>
 }
 
 /// Takes a snapshot.
-pub fn snapshot(target: &Target, args: &SnapshotArgs, meter: &Meter) -> Result<Outcome> {
+pub fn snapshot(context: &Context, target: &Target, args: &SnapshotArgs, meter: &Meter) -> Result<Outcome> {
     let request = SnapshotRequest {
         paths: args.paths.clone(),
         filter: Filter::new("--exclude", &args.exclude, &args.exclude_from)?,
         exclude_caches: args.exclude_caches,
         one_file_system: args.one_file_system,
         tags: args.tags.clone(),
-        host: host(args),
+        host: host(context, args)?,
         dry_run: args.dry_run,
         cache_dir: cache_dir(),
         limit: None,
+        limit_rate: args.limit_rate,
+        retry_for: args.retry_for,
         marks: None,
     };
     Ok(estimate::beside(target, request, meter, |request| {
@@ -59,8 +74,14 @@ pub fn snapshot(target: &Target, args: &SnapshotArgs, meter: &Meter) -> Result<O
 }
 
 /// Takes a snapshot of standard input, as one file of this name.
-pub fn snapshot_stdin(target: &Target, args: &SnapshotArgs, name: &[u8], meter: &Meter) -> Result<Outcome> {
-    let (tags, host, cache) = (args.tags.clone(), host(args), cache_dir());
+pub fn snapshot_stdin(
+    context: &Context,
+    target: &Target,
+    args: &SnapshotArgs,
+    name: &[u8],
+    meter: &Meter,
+) -> Result<Outcome> {
+    let (tags, host, cache) = (args.tags.clone(), host(context, args)?, cache_dir());
     let mut input = std::io::stdin().lock();
     Ok(snapshot::snapshot_stdin(
         target, name, tags, host, &cache, &mut input, meter,
@@ -122,14 +143,38 @@ pub fn detach(mountpoint: &Path) -> Result<(), MountError> {
     yore_mount::detach(mountpoint)
 }
 
-/// The name of this machine, unless another was asked for.
-fn host(args: &SnapshotArgs) -> String {
-    args.host.clone().unwrap_or_else(this_machine)
+/// The name of this machine, unless another was asked for, or is written in its file.
+fn host(context: &Context, args: &SnapshotArgs) -> Result<String> {
+    let written = match context.is_linked() {
+        true => context.config()?.and_then(|config| config.host.clone()),
+        false => None,
+    };
+    Ok(args.host.clone().or(written).unwrap_or_else(own_host))
 }
 
-/// What this machine calls itself.
-pub fn this_machine() -> String {
+/// The name of this machine.
+pub fn own_host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// What a push by the agent's file needs beside the file.
+pub fn setting(context: &Context) -> Result<Setting> {
+    let named = context.global.clone();
+    let repository = named.repository.as_ref();
+    let repository = repository.map(|path| path.to_string_lossy().into_owned());
+    let open = move |config: &AgentConfig| {
+        let context = Context::with_config(named.clone(), config.clone());
+        context.target().map_err(|error| line(&error))
+    };
+    Ok(Setting {
+        config_folder: AgentConfig::folder()?,
+        repository,
+        state: StateFolder::of_environment()?,
+        cache_dir: cache_dir(),
+        host: own_host(),
+        open: Arc::new(open),
+        say: Arc::new(|message| warn(&one_line(message))),
+    })
 }
 
 /// Where the agent remembers what files looked like. Without a home (a system

@@ -40,7 +40,9 @@ impl Bench {
             .env("YORE_REPOSITORY", self.path("repository"));
         command
             .env("XDG_CACHE_HOME", self.path("cache"))
-            .env("XDG_STATE_HOME", self.path("state"));
+            .env("XDG_STATE_HOME", self.path("state"))
+            .env("YORE_CONFIG_DIR", self.path("config"))
+            .env("YORE_STATE_DIR", self.path("state/agent"));
         command
     }
 

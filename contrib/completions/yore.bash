@@ -25,6 +25,9 @@ _yore() {
             yore,diff)
                 cmd="yore__subcmd__diff"
                 ;;
+            yore,exclude)
+                cmd="yore__subcmd__exclude"
+                ;;
             yore,find)
                 cmd="yore__subcmd__find"
                 ;;
@@ -34,8 +37,14 @@ _yore() {
             yore,help)
                 cmd="yore__subcmd__help"
                 ;;
+            yore,include)
+                cmd="yore__subcmd__include"
+                ;;
             yore,init)
                 cmd="yore__subcmd__init"
+                ;;
+            yore,link)
+                cmd="yore__subcmd__link"
                 ;;
             yore,log)
                 cmd="yore__subcmd__log"
@@ -49,11 +58,23 @@ _yore() {
             yore,mount)
                 cmd="yore__subcmd__mount"
                 ;;
+            yore,pause)
+                cmd="yore__subcmd__pause"
+                ;;
             yore,prune)
                 cmd="yore__subcmd__prune"
                 ;;
             yore,restore)
                 cmd="yore__subcmd__restore"
+                ;;
+            yore,resume)
+                cmd="yore__subcmd__resume"
+                ;;
+            yore,run)
+                cmd="yore__subcmd__run"
+                ;;
+            yore,schedule)
+                cmd="yore__subcmd__schedule"
                 ;;
             yore,snapshot)
                 cmd="yore__subcmd__snapshot"
@@ -64,11 +85,17 @@ _yore() {
             yore,stats)
                 cmd="yore__subcmd__stats"
                 ;;
+            yore,status)
+                cmd="yore__subcmd__status"
+                ;;
             yore,umount)
                 cmd="yore__subcmd__umount"
                 ;;
             yore,verify)
                 cmd="yore__subcmd__verify"
+                ;;
+            yore,watch)
+                cmd="yore__subcmd__watch"
                 ;;
             yore__subcmd__help,cat)
                 cmd="yore__subcmd__help__subcmd__cat"
@@ -79,6 +106,9 @@ _yore() {
             yore__subcmd__help,diff)
                 cmd="yore__subcmd__help__subcmd__diff"
                 ;;
+            yore__subcmd__help,exclude)
+                cmd="yore__subcmd__help__subcmd__exclude"
+                ;;
             yore__subcmd__help,find)
                 cmd="yore__subcmd__help__subcmd__find"
                 ;;
@@ -88,8 +118,14 @@ _yore() {
             yore__subcmd__help,help)
                 cmd="yore__subcmd__help__subcmd__help"
                 ;;
+            yore__subcmd__help,include)
+                cmd="yore__subcmd__help__subcmd__include"
+                ;;
             yore__subcmd__help,init)
                 cmd="yore__subcmd__help__subcmd__init"
+                ;;
+            yore__subcmd__help,link)
+                cmd="yore__subcmd__help__subcmd__link"
                 ;;
             yore__subcmd__help,log)
                 cmd="yore__subcmd__help__subcmd__log"
@@ -103,11 +139,23 @@ _yore() {
             yore__subcmd__help,mount)
                 cmd="yore__subcmd__help__subcmd__mount"
                 ;;
+            yore__subcmd__help,pause)
+                cmd="yore__subcmd__help__subcmd__pause"
+                ;;
             yore__subcmd__help,prune)
                 cmd="yore__subcmd__help__subcmd__prune"
                 ;;
             yore__subcmd__help,restore)
                 cmd="yore__subcmd__help__subcmd__restore"
+                ;;
+            yore__subcmd__help,resume)
+                cmd="yore__subcmd__help__subcmd__resume"
+                ;;
+            yore__subcmd__help,run)
+                cmd="yore__subcmd__help__subcmd__run"
+                ;;
+            yore__subcmd__help,schedule)
+                cmd="yore__subcmd__help__subcmd__schedule"
                 ;;
             yore__subcmd__help,snapshot)
                 cmd="yore__subcmd__help__subcmd__snapshot"
@@ -118,11 +166,17 @@ _yore() {
             yore__subcmd__help,stats)
                 cmd="yore__subcmd__help__subcmd__stats"
                 ;;
+            yore__subcmd__help,status)
+                cmd="yore__subcmd__help__subcmd__status"
+                ;;
             yore__subcmd__help,umount)
                 cmd="yore__subcmd__help__subcmd__umount"
                 ;;
             yore__subcmd__help,verify)
                 cmd="yore__subcmd__help__subcmd__verify"
+                ;;
+            yore__subcmd__help,watch)
+                cmd="yore__subcmd__help__subcmd__watch"
                 ;;
             *)
                 ;;
@@ -131,7 +185,7 @@ _yore() {
 
     case "${cmd}" in
         yore)
-            opts="-r -q -v -h -V --repository --json --quiet --verbose --help --version init snapshot snapshots ls cat restore diff find log mount umount forget prune verify stats man completions help"
+            opts="-r -q -v -h -V --repository --json --quiet --verbose --help --version init snapshot snapshots ls cat restore diff find log mount umount link forget prune verify stats include exclude schedule watch run status pause resume man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -218,6 +272,28 @@ _yore() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        yore__subcmd__exclude)
+            opts="-r -q -v -h --remove --repository --json --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --repository)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         yore__subcmd__find)
             opts="-r -q -v -h --repository --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -263,7 +339,7 @@ _yore() {
             return 0
             ;;
         yore__subcmd__help)
-            opts="init snapshot snapshots ls cat restore diff find log mount umount forget prune verify stats man completions help"
+            opts="init snapshot snapshots ls cat restore diff find log mount umount link forget prune verify stats include exclude schedule watch run status pause resume man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -305,6 +381,20 @@ _yore() {
             return 0
             ;;
         yore__subcmd__help__subcmd__diff)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__help__subcmd__exclude)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -360,7 +450,35 @@ _yore() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        yore__subcmd__help__subcmd__include)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         yore__subcmd__help__subcmd__init)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__help__subcmd__link)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -430,6 +548,20 @@ _yore() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        yore__subcmd__help__subcmd__pause)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         yore__subcmd__help__subcmd__prune)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -445,6 +577,48 @@ _yore() {
             return 0
             ;;
         yore__subcmd__help__subcmd__restore)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__help__subcmd__resume)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__help__subcmd__run)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__help__subcmd__schedule)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -500,6 +674,20 @@ _yore() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        yore__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         yore__subcmd__help__subcmd__umount)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -528,6 +716,42 @@ _yore() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        yore__subcmd__help__subcmd__watch)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__include)
+            opts="-r -q -v -h --remove --repository --json --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --repository)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         yore__subcmd__init)
             opts="-r -q -v -h --compression --repository --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -544,6 +768,36 @@ _yore() {
                     return 0
                     ;;
                 -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__link)
+            opts="-y -q -v -h --user --repository --invitation --password-stdin --host-key --force --replace --yes --json --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --repository)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --invitation)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host-key)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -622,6 +876,28 @@ _yore() {
             ;;
         yore__subcmd__mount)
             opts="-f -r -q -v -h --foreground --allow-other --own --trust-disk --detached --repository --json --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --repository)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__pause)
+            opts="-r -q -v -h --repository --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -730,8 +1006,78 @@ _yore() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        yore__subcmd__resume)
+            opts="-r -q -v -h --repository --json --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --repository)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__run)
+            opts="-r -q -v -h --repository --json --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --repository)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__schedule)
+            opts="-r -q -v -h --after-change --repository --json --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --after-change)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --repository)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         yore__subcmd__snapshot)
-            opts="-e -x -t -n -r -q -v -h --exclude --exclude-from --exclude-caches --one-file-system --tag --host --dry-run --stdin --stdin-name --repository --json --quiet --verbose --help"
+            opts="-e -x -t -n -r -q -v -h --exclude --exclude-from --exclude-caches --one-file-system --tag --host --limit-rate --retry-for --dry-run --stdin --stdin-name --repository --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -758,6 +1104,14 @@ _yore() {
                     return 0
                     ;;
                 --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry-for)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -828,6 +1182,28 @@ _yore() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        yore__subcmd__status)
+            opts="-r -q -v -h --repository --json --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --repository)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         yore__subcmd__umount)
             opts="-z -r -q -v -h --lazy --repository --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -852,6 +1228,28 @@ _yore() {
             ;;
         yore__subcmd__verify)
             opts="-r -q -v -h --read-data --repository --json --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --repository)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__watch)
+            opts="-r -q -v -h --repository --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

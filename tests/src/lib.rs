@@ -10,6 +10,7 @@ pub mod raw;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use yore_agent::filter::Filter;
 use yore_agent::restore::{RestoreOptions, restore};
@@ -58,6 +59,8 @@ impl Stage {
             dry_run: false,
             cache_dir: self.folder.path().join("cache"),
             limit: None,
+            limit_rate: None,
+            retry_for: std::time::Duration::ZERO,
             marks: None,
         }
     }
@@ -103,6 +106,25 @@ pub fn run(command: &mut Command) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The names in a folder, sorted.
+pub fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Waits until something is so; panics when it takes too long.
+pub fn until(what: &str, is_so: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// What rsync finds different between two trees, in everything that it can compare.

@@ -98,7 +98,9 @@ impl Changer {
             7 | 8 => fs::rename(&path, &other),
             9 => fs::hard_link(&path, &other),
             10 => symlink("a", &path),
-            _ if !path.is_symlink() => fs::set_permissions(&path, PermissionsExt::from_mode(0o700 | length as u32 % 8)),
+            _ if !path.is_symlink() => {
+                fs::set_permissions(&path, PermissionsExt::from_mode(0o700 | (length as u32 % 8)))
+            }
             _ => Ok(()),
         };
     }

@@ -39,7 +39,7 @@ struct Made<'a> {
 
 /// Runs it.
 pub fn run(context: &Context, args: &Init) -> Result<Status> {
-    let repository = Repository::init(&context.place()?, args.compression)?;
+    let repository = Repository::init(context.repository_path()?, args.compression)?;
     let path = repository.path().as_os_str().as_bytes();
     let mut out = Out::new();
     if context.global.json {

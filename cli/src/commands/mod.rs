@@ -3,26 +3,35 @@
 pub mod cat;
 pub mod completions;
 pub mod diff;
+pub mod exclude;
 pub mod find;
 pub mod forget;
+pub mod include;
 pub mod init;
 pub mod link;
 pub mod log;
 pub mod ls;
 pub mod man;
 pub mod mount;
+pub mod pause;
 pub mod prune;
 pub mod restore;
+pub mod resume;
+pub mod run;
+pub mod schedule;
 pub mod snapshot;
 pub mod snapshots;
 pub mod stats;
+pub mod status;
 pub mod umount;
 pub mod verify;
+pub mod watch;
 
 mod background;
 mod objects;
 
-use std::path::PathBuf;
+use std::cell::OnceCell;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -36,7 +45,7 @@ use crate::text::{count, size};
 
 /// Does what the command line says.
 pub fn run(cli: Cli) -> Result<Status> {
-    let context = Context { global: cli.global };
+    let context = Context::new(cli.global);
     match cli.command {
         Command::Init(args) => init::run(&context, &args),
         Command::Snapshot(args) => snapshot::run(&context, &args),
@@ -54,6 +63,14 @@ pub fn run(cli: Cli) -> Result<Status> {
         Command::Prune(args) => prune::run(&context, &args),
         Command::Verify(args) => verify::run(&context, &args),
         Command::Stats(args) => stats::run(&context, &args),
+        Command::Include(args) => include::run(&context, &args),
+        Command::Exclude(args) => exclude::run(&context, &args),
+        Command::Schedule(args) => schedule::run(&context, &args),
+        Command::Watch(args) => watch::run(&context, &args),
+        Command::Run(args) => run::run(&context, &args),
+        Command::Status(args) => status::run(&context, &args),
+        Command::Pause(args) => pause::run(&context, &args),
+        Command::Resume(args) => resume::run(&context, &args),
         Command::Man(args) => man::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
@@ -63,37 +80,61 @@ pub fn run(cli: Cli) -> Result<Status> {
 pub struct Context {
     /// Options of every command.
     pub global: Global,
+    config: OnceCell<Option<AgentConfig>>,
 }
 
 impl Context {
-    /// The repository as the user names it: by `-r`, YORE_REPOSITORY, or the link of this machine.
-    ///
-    /// # Errors
-    /// [`Usage`] if it was not named, and what is wrong with this machine's configuration.
-    pub fn place(&self) -> Result<PathBuf> {
-        if let Some(place) = &self.global.repository {
-            return Ok(place.clone());
-        }
-        let linked = self.config()?.and_then(|config| config.repository);
-        let unnamed =
-            "no repository is named; give -r REPO, set YORE_REPOSITORY, or `yore link` this machine to a server";
-        Ok(linked.map(PathBuf::from).ok_or_else(|| Usage(unnamed.into()))?)
+    fn new(global: Global) -> Self {
+        let config = OnceCell::new();
+        Context { global, config }
     }
 
-    /// What this machine's `agent.toml` says, if there is one.
-    pub fn config(&self) -> Result<Option<AgentConfig>> {
-        match AgentConfig::folder() {
-            Ok(folder) => Ok(AgentConfig::load(&folder)?),
-            // Without a home there is no file, and none is needed.
-            Err(_) => Ok(None),
+    /// One whose agent's file says this.
+    pub fn with_config(global: Global, config: AgentConfig) -> Self {
+        let config = OnceCell::from(Some(config));
+        Context { global, config }
+    }
+
+    /// The agent's file; `None` if there is none. It is read once, and only where it is asked for.
+    ///
+    /// # Errors
+    /// What makes no sense in it.
+    pub fn config(&self) -> Result<Option<&AgentConfig>> {
+        if self.config.get().is_none() {
+            let config = AgentConfig::folder().ok().map(|folder| AgentConfig::load(&folder));
+            let _ = self.config.set(config.transpose()?.flatten());
         }
+        Ok(self.config.get().and_then(Option::as_ref))
+    }
+
+    /// Whether the command is for the repository of the agent's file.
+    pub fn is_linked(&self) -> bool {
+        self.global.repository.is_none()
+    }
+
+    /// What names the repository: `-r`, YORE_REPOSITORY, or the agent's file.
+    ///
+    /// # Errors
+    /// [`Usage`] if nothing does.
+    pub fn repository_path(&self) -> Result<&Path> {
+        if let Some(path) = &self.global.repository {
+            return Ok(path);
+        }
+        let linked = self.config()?.and_then(|config| config.repository.as_deref());
+        let unnamed = || {
+            Usage(
+                "no repository is named; give -r REPO, set YORE_REPOSITORY, or `yore link` this machine to a server"
+                    .into(),
+            )
+        };
+        Ok(Path::new(linked.ok_or_else(unnamed)?))
     }
 
     /// Opens the repository for a push.
     pub fn target(&self) -> Result<Target> {
-        let (place, config) = (self.place()?, self.config()?);
         let folder = AgentConfig::folder().ok();
-        Ok(Target::open(place.as_os_str(), config.as_ref(), folder.as_deref())?)
+        let place = self.repository_path()?.as_os_str();
+        Ok(Target::open(place, self.config()?, folder.as_deref())?)
     }
 
     /// Opens the repository, wherever it is.

@@ -56,7 +56,7 @@ pub fn run(context: &Context, args: &Mount) -> Result<Status> {
     if args.foreground {
         serve(context, args, &mut || said(context, args, &*repository))?;
     } else {
-        background::start(&context.place()?, repository.folder_here(), args)?;
+        background::start(context.repository_path()?, repository.folder_here(), args)?;
         said(context, args, &*repository)?;
     }
     Ok(Status::DONE)

@@ -3,20 +3,27 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
+use jiff::Timestamp;
 use serde::Serialize;
+use yore_agent::config::{parse_bytes, parse_time};
+use yore_agent::status::{StateFolder, StatusError, Success};
 
 use super::Context;
 use super::objects::{Problem, SNAPSHOT_FIELDS, SnapshotObject};
 use crate::backend::{self, Outcome};
-use crate::error::{Status, Usage, warn};
+use crate::error::{Status, Usage, line, warn};
 use crate::output::{Out, explained};
 use crate::progress::Meter;
 use crate::text::{count, size};
 
 /// Take a snapshot of files and folders
+///
+/// Without PATH it takes what `yore include` says, with the patterns, tags and other settings of agent.toml
+/// beside those given here.
 ///
 /// Only what changed since the last snapshot of the same paths is read and stored. A path that is not
 /// there is an error: an unmounted disk must not look like a deletion. Files that cannot be read are
@@ -24,6 +31,7 @@ use crate::text::{count, size};
 #[derive(Args)]
 #[command(after_long_help = format!("\
 Examples:
+  yore snapshot
   yore snapshot /home/ann /etc --exclude .cache/ --exclude '*.tmp' --tag daily
   pg_dump shop | yore snapshot --stdin --stdin-name shop.sql
 
@@ -39,9 +47,10 @@ JSON: one object: the fields of the snapshot (none of them in a dry run), and
   skipped     likewise: what was left out
 The fields of a snapshot:
 {SNAPSHOT_FIELDS}"))]
+#[derive(Clone)]
 pub struct SnapshotArgs {
     /// Files and folders; one that is given twice or lies in another is taken once
-    #[arg(value_name = "PATH", required_unless_present = "stdin", conflicts_with = "stdin")]
+    #[arg(value_name = "PATH", conflicts_with = "stdin")]
     pub paths: Vec<PathBuf>,
     /// Leave out what fits this pattern; may be given more than once
     #[arg(short, long, value_name = "PATTERN")]
@@ -61,6 +70,12 @@ pub struct SnapshotArgs {
     /// Say that the files are of this machine
     #[arg(long, value_name = "NAME")]
     pub host: Option<String>,
+    /// Send at most so many bytes a second to a server: 500K, 2M
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub limit_rate: Option<u64>,
+    /// Go on for so long if the connection to the server breaks: 30s, 10m, 1h, off
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "10m")]
+    pub retry_for: Duration,
     /// Read everything, store nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
@@ -87,19 +102,75 @@ struct Taken<'a> {
     skipped: Vec<Problem<'a>>,
 }
 
+fn rate(text: &str) -> Result<u64, String> {
+    parse_bytes(text)
+        .filter(|rate| *rate > 0)
+        .ok_or_else(|| "is no rate; write bytes a second: 500K, 2M".into())
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    match text {
+        "0s" | "off" => Ok(Duration::ZERO),
+        _ => parse_time(text).ok_or_else(|| "is no time; write 30s, 10m, 1h, off".into()),
+    }
+}
+
 /// Runs it.
 pub fn run(context: &Context, args: &SnapshotArgs) -> Result<Status> {
+    let is_by_file = args.paths.is_empty() && !args.stdin;
+    let args = &match is_by_file {
+        true => by_file(context, args)?,
+        false => args.clone(),
+    };
+    let started = Timestamp::now();
+    let result = take(context, args);
+    if is_by_file && context.is_linked() && !args.dry_run {
+        // For `yore status`; a snapshot is not worth less because this cannot be written.
+        record(&result, started).unwrap_or_else(|error| warn(&error.to_string()));
+    }
+    tell(context, &result?)
+}
+
+fn take(context: &Context, args: &SnapshotArgs) -> Result<Outcome> {
     let target = context.target()?;
     // A dry run changes nothing at all.
     if !args.dry_run {
         context.sweep(&*target.history())?;
     }
     let meter = Meter::new("snapshot", context.global.quiet);
-    let outcome = match &args.stdin_name {
-        Some(name) => backend::snapshot_stdin(&target, args, stdin_name(name)?, &meter)?,
-        None => backend::snapshot(&target, args, &meter)?,
-    };
-    drop(meter);
+    match &args.stdin_name {
+        Some(name) => backend::snapshot_stdin(context, &target, args, stdin_name(name)?, &meter),
+        None => backend::snapshot(context, &target, args, &meter),
+    }
+}
+
+/// What is not said on the command line is taken from the agent's file.
+fn by_file(context: &Context, args: &SnapshotArgs) -> Result<SnapshotArgs> {
+    let config = context.config()?.filter(|config| !config.include.is_empty());
+    let nothing = || Usage("nothing to back up: name at least one PATH, or include some with `yore include`".into());
+    let config = config.ok_or_else(nothing)?;
+    let mut args = args.clone();
+    args.paths = config.include.clone();
+    // The last that fits decides, so those of the command line come last.
+    let patterns = config.exclude.iter().map(OsString::from);
+    args.exclude = patterns.chain(args.exclude).collect();
+    args.tags = config.tags.iter().cloned().chain(args.tags).collect();
+    args.exclude_caches |= config.exclude_caches;
+    args.one_file_system |= config.one_file_system;
+    Ok(args)
+}
+
+fn record(result: &Result<Outcome>, started: Timestamp) -> Result<(), StatusError> {
+    let (state, now) = (StateFolder::of_environment()?, Timestamp::now());
+    let seconds = (now.as_second() - started.as_second()).max(0) as u64;
+    match result {
+        Err(error) => state.failed(now, &line(error)),
+        Ok(outcome) => Success::new(outcome, now, seconds).map_or(Ok(()), |success| state.succeeded(success)),
+    }
+}
+
+/// Says what came of it.
+pub fn tell(context: &Context, outcome: &Outcome) -> Result<Status> {
     if !context.global.quiet {
         let all = context.global.verbose;
         explained(&outcome.skipped, all)
@@ -109,7 +180,7 @@ pub fn run(context: &Context, args: &SnapshotArgs) -> Result<Status> {
     explained(&outcome.unreadable, true)
         .iter()
         .for_each(|line| warn(&format!("not read: {line}")));
-    print(context, &outcome)?;
+    print(context, outcome)?;
     Ok(if outcome.unreadable.is_empty() {
         Status::DONE
     } else {

@@ -58,10 +58,13 @@ pub(crate) type KeptGroups = HashMap<[u8; 16], HashMap<u64, Value>>;
 
 impl Destination {
     /// Begins a push.
-    pub fn begin(target: &Target, options: PushOptions, limit: Option<u64>) -> Result<Self> {
+    pub fn begin(target: &Target, options: PushOptions, limit: Option<u64>, rate: Option<u64>) -> Result<Self> {
         match target {
             Target::Here(repository) => Self::begin_here(repository, options, limit),
-            Target::There(remote) => crate::remote::begin(remote.server(), options, false),
+            Target::There(remote) => {
+                let server = remote.server().limited(rate);
+                crate::remote::begin(&server, options, false)
+            }
         }
     }
 

@@ -10,6 +10,7 @@
 //! metadata one walked thing -> the store's Meta
 //! restore  a snapshot's subtree -> files below a folder
 //! snapshot a walk, told to a repository as a push
+//! watch    the agent that runs by itself: inotify, schedule, retry
 //! ```
 //!
 //! Both directions go from folder to folder by descriptor ([`folder`]): no path

@@ -122,6 +122,8 @@ pub trait Progress: Sync {
     fn is_stopped(&self) -> bool {
         false
     }
+    /// A push waits before it goes on after this error.
+    fn waits(&self, _error: &str, _time: std::time::Duration) {}
 }
 
 /// Nobody watches.

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use yore_store::delta::{Op, Scanner, block_len_for};
 use yore_store::{Body, GROUP, Hash, Kind, MEDIUM, Meta, PushOptions, Snapshot, group_value};
@@ -17,6 +18,8 @@ use crate::sender::{GroupHasher, LargeSender};
 use crate::state::{ABOVE, Seen, State};
 use crate::target::Target;
 use crate::walk::{WalkError, WalkOptions, walk_marked};
+use crate::watch::retry;
+use crate::watch::retry::chance;
 
 pub use crate::restore::Progress;
 
@@ -40,6 +43,10 @@ pub struct SnapshotRequest {
     pub cache_dir: PathBuf,
     /// Bytes that it may write, into a repository here; a server has its own quota.
     pub limit: Option<u64>,
+    /// Bytes a second that it may send to a server; what the machine's file says if `None`.
+    pub limit_rate: Option<u64>,
+    /// How long a push is begun again whose connection broke, so that it goes on where it was.
+    pub retry_for: Duration,
     /// Look only at what is marked, if what is remembered is still the newest snapshot.
     pub marks: Option<Marks>,
 }
@@ -111,13 +118,41 @@ pub enum AgentError {
 /// they are in [`Outcome::unreadable`].
 pub fn snapshot(target: &Target, request: SnapshotRequest, progress: &dyn Progress) -> Result<Outcome, AgentError> {
     let roots = Roots::resolve(&request.paths)?;
-    let mut left = AGAIN;
+    let (mut left, mut failures, begun) = (AGAIN, 0, Instant::now());
     loop {
-        match attempt(target, &roots, &request, progress) {
-            Err(AgentError::Store(yore_store::Error::Again(_))) if left > 0 => left -= 1,
+        let error = match attempt(target, &roots, &request, progress) {
+            Err(AgentError::Store(yore_store::Error::Again(_))) if left > 0 => {
+                left -= 1;
+                continue;
+            }
+            Err(AgentError::Store(error)) => error,
             result => return result,
-        }
+        };
+        // Until the server has noticed that the connection broke, the push seems to be running.
+        let is_broken = matches!(error, yore_store::Error::Elsewhere { lost: true, .. });
+        let may_pass = is_broken || (failures > 0 && error.is_passing());
+        failures += 1;
+        let wait = retry(failures, begun.elapsed(), request.retry_for, chance()).filter(|_| may_pass);
+        let Some(wait) = wait.map(|wait| wait / SOONER) else {
+            return Err(error.into());
+        };
+        progress.waits(&error.to_string(), wait);
+        wait_unless_stopped(progress, wait)?;
     }
+}
+
+/// A connection that broke is often there again at once; the waits between pushes are longer.
+const SOONER: u32 = 10;
+
+fn wait_unless_stopped(progress: &dyn Progress, wait: Duration) -> Result<(), AgentError> {
+    let until = Instant::now() + wait;
+    while let Some(left) = until.checked_duration_since(Instant::now()) {
+        if progress.is_stopped() {
+            return Err(AgentError::Stopped);
+        }
+        std::thread::sleep(left.min(Duration::from_millis(200)));
+    }
+    Ok(())
 }
 
 /// How often a push begins anew that counted on what turned out to be gone.
@@ -136,7 +171,7 @@ fn attempt(
     };
     let destination = match request.dry_run {
         true => Destination::begin_dry(target, &options)?,
-        false => Destination::begin(target, options, request.limit)?,
+        false => Destination::begin(target, options, request.limit, request.limit_rate)?,
     };
     let (mut push, is_mirror) = begin(destination, &request.cache_dir, progress)?;
     let mut marks = request.marks.clone().filter(|_| is_mirror);
@@ -183,7 +218,7 @@ pub fn snapshot_stdin(
         roots: vec![root],
         tags,
     };
-    let destination = Destination::begin(target, options, None)?;
+    let destination = Destination::begin(target, options, None, None)?;
     let (mut push, _) = begin(destination, cache_dir, progress)?;
     match send_stream(&mut push, name, input) {
         Ok(()) => finish(push, false),

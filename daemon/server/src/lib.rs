@@ -16,10 +16,12 @@
 //! database only.
 
 pub mod accounts;
+mod clerk;
 pub mod config;
 mod confine;
 pub mod health;
 pub mod host_key;
+mod keeper;
 pub mod ledger;
 mod logins;
 pub mod mail;
@@ -29,6 +31,7 @@ mod running;
 pub mod serve;
 mod server;
 mod session;
+mod shelf;
 mod ssh;
 pub mod text;
 mod turns;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize, Serializer};
 use yore_store::{Policy, Within};
 
-use crate::units::from_text_if_any;
+use crate::units::{Seconds, from_text_if_any};
 
 /// What the server keeps when it prunes by itself. A number of 0 is no rule; without any rule
 /// nothing is pruned.
@@ -34,9 +34,10 @@ impl Keep {
     }
 
     /// The rules as the store judges by them.
-    pub fn policy(&self) -> Policy {
+    /// `interval` is the time in which rules that count snapshots count one at most.
+    pub fn policy(&self, interval: Seconds) -> Policy {
         Policy {
-            interval: None,
+            interval: u32::try_from(interval.0).ok().filter(|seconds| *seconds > 0),
             last: self.keep_last,
             hourly: self.keep_hourly,
             daily: self.keep_daily,
@@ -88,7 +89,10 @@ mod tests {
         let text = serde_json::to_string(&keep).unwrap();
         assert_eq!(serde_json::from_str::<Keep>(&text).unwrap(), keep);
         assert_eq!(keep.to_string(), "daily 7, within 30d");
-        assert_eq!((keep.policy().daily, keep.policy().within), (7, keep.keep_within));
-        assert!(Keep::default().is_empty() && Keep::default().policy().is_empty());
+        assert_eq!(
+            (keep.policy(Seconds(3600)).daily, keep.policy(Seconds(3600)).within),
+            (7, keep.keep_within)
+        );
+        assert!(Keep::default().is_empty() && Keep::default().policy(Seconds(0)).is_empty());
     }
 }

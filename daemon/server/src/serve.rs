@@ -10,9 +10,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::accounts::Accounts;
 use crate::config::Config;
-use crate::host_key;
 use crate::server::Server;
 use crate::ssh::Ssh;
+use crate::{clerk, host_key, keeper, shelf};
 
 /// How long sessions may take to end when the daemon does.
 const ENDING: Duration = Duration::from_secs(60);
@@ -36,13 +36,15 @@ pub fn run(config: Config) -> Result<()> {
         .build()
         .context("starting threads")?;
     let ssh = Ssh::new(server.clone(), host_key);
+    clerk::start(&server).context("starting threads")?;
+    let keeper = keeper::start(&server).context("starting threads")?;
     runtime.block_on(serve(server, ssh))?;
+    drop(keeper);
     runtime.shutdown_timeout(Duration::from_secs(5));
     Ok(())
 }
 
 async fn serve(server: Arc<Server>, ssh: Arc<Ssh>) -> Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut accepting = Vec::new();
     for address in &server.config().listen {
@@ -54,18 +56,33 @@ async fn serve(server: Arc<Server>, ssh: Arc<Ssh>) -> Result<()> {
         accepting.push(tokio::spawn(ssh.clone().accept(listener)));
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    // What cannot be mounted keeps nobody from pushing.
+    let mountpoint = server.config().mount.clone();
+    let mut mounted = mountpoint.and_then(|path| match shelf::mount(&server.accounts, &path) {
+        Ok(mounted) => Some(mounted),
+        Err(error) => {
+            server.complain(format_args!("no mount: {error}"));
+            None
+        }
+    });
     let mut seen = server.accounts.data_version().unwrap_or(0);
     let mut look = tokio::time::interval(LOOK);
+    let stop = until_told_to_stop();
+    tokio::pin!(stop);
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            _ = &mut stop => break,
             _ = hang_up.recv() => reload(&server),
             _ = look.tick() => look_at_accounts(&server, &mut seen),
         }
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     accepting.iter().for_each(|task| task.abort());
+    if let Some(Err(error)) = mounted.as_mut().map(|mounted| mounted.unmount()) {
+        server.complain(format_args!(
+            "{error}; it is taken away when the last program that uses it is done"
+        ));
+    }
     server.end_sessions(true);
     if tokio::time::timeout(ENDING, ssh.all_ended()).await.is_err() {
         server.complain(format_args!(
@@ -97,7 +114,35 @@ fn look_at_accounts(server: &Arc<Server>, seen: &mut i64) {
     }
 }
 
-/// Mounts every repository on a folder and serves the mount until it is unmounted.
-pub fn mount(_config: Config, mountpoint: &Path) -> Result<()> {
-    anyhow::bail!("{}: not yet", mountpoint.display())
+/// Mounts every repository on a folder and serves the mount until it is unmounted; SIGTERM and SIGINT
+/// unmount it.
+///
+/// # Errors
+/// If the data folder or the mount cannot be had.
+pub fn mount(config: Config, mountpoint: &Path) -> Result<()> {
+    let accounts = Accounts::open(&config.data)?;
+    let mounted = shelf::mount(&accounts, mountpoint)?;
+    let path = mounted.mountpoint().to_owned();
+    eprintln!("yored: mounted on {}", path.display());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("starting threads")?;
+    runtime.spawn(async move {
+        if until_told_to_stop().await.is_err() || yore_mount::unmount(&path).is_err() {
+            // Programs that use it keep it until they are done.
+            let _ = yore_mount::detach(&path);
+        }
+    });
+    Ok(mounted.wait()?)
+}
+
+async fn until_told_to_stop() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    }
 }

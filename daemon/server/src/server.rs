@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, RwLock, Weak};
 use yore_store::{Committed, Error, Repository, Result};
 
 use crate::accounts::{self, Accounts, Key, RepositoryRow};
+use crate::clerk::{Desk, News};
 use crate::config::Config;
 use crate::ledger::Ledger;
+use crate::mail::Enrolled;
 use crate::running::{Running, RunningPush, Seen};
 use crate::session::Caller;
 use crate::turns::Turns;
@@ -24,6 +26,8 @@ pub struct Server {
     pub turns: Arc<Turns>,
     /// The pushes that are running.
     pub running: Arc<Running>,
+    /// Where sessions leave what happened.
+    pub desk: Desk,
     config: RwLock<Arc<Config>>,
     /// Sessions, to be ended when their key or user goes.
     sessions: Mutex<Vec<(Caller, Weak<Seen>)>>,
@@ -39,6 +43,7 @@ impl Server {
             // One more than there are cores: somebody always waits for a disk.
             turns: Turns::new(cores + 1),
             running: Arc::default(),
+            desk: Desk::default(),
             config: RwLock::new(Arc::new(config)),
             sessions: Mutex::default(),
         })
@@ -94,12 +99,6 @@ impl Server {
         }
     }
 
-    /// How many sessions there are.
-    pub fn session_count(&self) -> usize {
-        let sessions = self.sessions.lock().expect("no panic while held");
-        sessions.iter().filter(|(_, seen)| seen.strong_count() > 0).count()
-    }
-
     /// A repository as the accounts know it now.
     pub fn repository_row(&self, id: i64) -> Result<RepositoryRow> {
         self.accounts.repository_by_id(id).map_err(refused)
@@ -147,7 +146,11 @@ impl Server {
     pub fn measured(&self, row: &RepositoryRow) {
         let path = self.accounts.repository_path(&row.user_name, &row.name);
         match self.ledger.measure(row.user, row.id, &path) {
-            Ok(bytes) => drop(self.accounts.set_bytes(row.id, bytes)),
+            Ok(bytes) => {
+                let _ = self.accounts.set_bytes(row.id, bytes);
+                let used = self.ledger.used(row.user).unwrap_or(bytes);
+                self.desk.tell(News::Used { user: row.user, used });
+            }
             Err(error) => self.complain(format_args!("{}: {error}", row.full_name())),
         }
     }
@@ -159,21 +162,26 @@ impl Server {
             caller.user.name, caller.from
         ));
         let _ = self.accounts.record_failure(repository, self.now(), why);
+        let why = why.to_owned();
+        self.desk.tell(News::Failed { repository, why });
     }
 
     /// A push is a snapshot.
-    pub fn push_done(&self, repository: i64, _caller: &Caller, committed: &Committed) {
+    pub fn push_done(&self, repository: i64, committed: &Committed) {
         let snapshot = &committed.snapshot;
         let bytes = self.repository_row(repository).map_or(0, |row| row.bytes);
         let _ = self
             .accounts
             .record_success(repository, &snapshot.name, snapshot.time, bytes);
+        let snapshot = Box::new(snapshot.clone());
+        self.desk.tell(News::Done { repository, snapshot });
     }
 
     /// A verification has found damage.
     pub fn damage_found(&self, repository: i64, count: usize, first: &str) {
         let text = format!("{count} found, the first: {first}");
         let _ = self.accounts.record_damage(repository, &text);
+        self.desk.tell(News::Damage { repository, what: text });
     }
 
     /// A key was enrolled.
@@ -182,6 +190,15 @@ impl Server {
             "{}: key {} of {} enrolled from {}",
             caller.user.name, key.fingerprint, key.comment, caller.from
         ));
+        self.desk.tell(News::Enrolled {
+            user: caller.user.id,
+            key: Box::new(key.clone()),
+            from: caller.from.clone(),
+            how: match caller.invitation {
+                Some(_) => Enrolled::Invitation,
+                None => Enrolled::Password,
+            },
+        });
     }
 }
 

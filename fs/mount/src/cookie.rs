@@ -1,14 +1,13 @@
 //! Where a listing goes on: the kernel hands back the cookie of the last child
 //! that it took. Below a snapshot a cookie is an index, as a listing there never
-//! changes; in the root it tells the snapshot's id, which stays when others go.
-
-use yore_store::SnapshotId;
+//! changes; above, it tells the row id of a snapshot, a user or a repository, which
+//! stays when others go.
 
 /// The cookie of `.`; 0 is before it.
 pub(crate) const DOT: u64 = 1;
 /// The cookie of `..`.
 pub(crate) const DOT_DOT: u64 = 2;
-/// The cookie of `latest`, in the root.
+/// The cookie of `latest`, among the snapshots.
 pub(crate) const LATEST: u64 = 3;
 
 /// The cookie of the child at an index.
@@ -21,14 +20,14 @@ pub(crate) fn index_after(cookie: u64) -> usize {
     usize::try_from(cookie.saturating_sub(DOT_DOT)).unwrap_or(usize::MAX)
 }
 
-/// The cookie of a snapshot in the root.
-pub(crate) fn of_snapshot(id: SnapshotId) -> u64 {
-    id.0 as u64 + LATEST + 1
+/// The cookie of the child with a row id, in a listing that lives.
+pub(crate) fn of_row(id: i64) -> u64 {
+    id as u64 + LATEST + 1
 }
 
-/// The snapshot after which to go on; -1 is before all of them.
-pub(crate) fn snapshot_before(cookie: u64) -> SnapshotId {
-    SnapshotId(i64::try_from(cookie).unwrap_or(i64::MAX).max(LATEST as i64) - LATEST as i64 - 1)
+/// The row id after which to go on; -1 is before all of them.
+pub(crate) fn row_before(cookie: u64) -> i64 {
+    i64::try_from(cookie).unwrap_or(i64::MAX).max(LATEST as i64) - LATEST as i64 - 1
 }
 
 #[cfg(test)]
@@ -48,17 +47,14 @@ mod tests {
     }
 
     #[test]
-    fn the_root_goes_on_after_a_snapshot_that_may_be_gone() {
+    fn a_listing_that_lives_goes_on_after_what_may_be_gone() {
         for start in [0, DOT, DOT_DOT, LATEST] {
-            assert_eq!(snapshot_before(start), SnapshotId(-1));
+            assert_eq!(row_before(start), -1);
         }
-        for id in [0, 1, 77].map(SnapshotId) {
-            assert!(of_snapshot(id) > LATEST);
-            assert_eq!(snapshot_before(of_snapshot(id)), id);
+        for id in [0, 1, 77] {
+            assert!(of_row(id) > LATEST);
+            assert_eq!(row_before(of_row(id)), id);
         }
-        assert!(
-            snapshot_before(u64::MAX) > SnapshotId(1 << 60),
-            "nothing comes after it"
-        );
+        assert!(row_before(u64::MAX) > 1 << 60, "nothing comes after it");
     }
 }

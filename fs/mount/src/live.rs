@@ -102,8 +102,6 @@ pub(crate) struct Live {
     patience: Duration,
     questions: AtomicU64,
     state: Mutex<State>,
-    /// What the kernel was told last. Only the watching thread uses it.
-    told: Mutex<Arc<Snapshots>>,
 }
 
 struct State {
@@ -115,6 +113,9 @@ struct State {
     /// commits in between, we read once too often, never once too seldom.
     version: i64,
     snapshots: Arc<Snapshots>,
+    /// The names that changed since the kernel was told last, those too that came
+    /// and went: somebody may have looked in between.
+    changed: BTreeSet<String>,
 }
 
 impl Live {
@@ -128,12 +129,12 @@ impl Live {
             repository,
             patience: if is_here { Duration::ZERO } else { PATIENCE },
             questions: AtomicU64::new(1),
-            told: Mutex::new(snapshots.clone()),
             state: Mutex::new(State {
                 question: 0,
                 asked,
                 version,
                 snapshots,
+                changed: BTreeSet::new(),
             }),
         })
     }
@@ -169,16 +170,17 @@ impl Live {
     /// may wait for a request which waits for the list.
     pub(crate) fn tell(&self, kernel: &Notifier, root: INodeNo) {
         // A catalog that cannot be read is reported by whoever asks for a file.
-        let Ok(now) = self.current() else { return };
-        let told = std::mem::replace(&mut *lock(&self.told), now.clone());
-        if Arc::ptr_eq(&told, &now) {
+        if self.current().is_err() {
             return;
         }
-        for name in told.changes_to(&now) {
+        let changed = std::mem::take(&mut lock(&self.state).changed);
+        for name in &changed {
             // It fails where nothing was remembered, or with the mount gone.
             let _ = kernel.inval_entry(root, OsStr::new(name));
         }
-        let _ = kernel.inval_inode(root, 0, 0);
+        if !changed.is_empty() {
+            let _ = kernel.inval_inode(root, 0, 0);
+        }
     }
 
     fn ask(&self) -> Result<Arc<Snapshots>> {
@@ -197,12 +199,13 @@ impl Live {
         // An answer to a later question is as good for us. Were ours put in its
         // place, the list could go back to what it was.
         if state.question < question {
-            *state = State {
-                question,
-                asked,
-                version,
-                snapshots,
-            };
+            let changes = state.snapshots.changes_to(&snapshots);
+            let changes: Vec<String> = changes.into_iter().map(String::from).collect();
+            state.changed.extend(changes);
+            state.question = question;
+            state.asked = asked;
+            state.version = version;
+            state.snapshots = snapshots;
         }
         Ok(state.snapshots.clone())
     }
@@ -211,27 +214,10 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use yore_store::{FolderId, LineId};
+    use crate::testing::{Counted, snapshot};
 
     fn snapshots(list: &[(i64, &str)]) -> Snapshots {
-        let snapshot = |(id, name): &(i64, &str)| Snapshot {
-            id: SnapshotId(*id),
-            line: LineId(1),
-            name: (*name).into(),
-            time: *id,
-            host: String::new(),
-            tags: vec![],
-            roots: vec![],
-            root: FolderId(1),
-            files: 0,
-            folders: 0,
-            others: 0,
-            bytes: 0,
-            new_bytes: 0,
-            unread: 0,
-            check: 0,
-        };
-        Snapshots::new(list.iter().map(snapshot).collect())
+        Snapshots::new(list.iter().map(|(id, name)| snapshot(*id, name)).collect())
     }
 
     fn changes(from: &[(i64, &str)], to: &[(i64, &str)]) -> Vec<String> {
@@ -279,5 +265,73 @@ mod tests {
             list.newest_within(SnapshotId(1), SnapshotId(6)).unwrap().id,
             SnapshotId(5)
         );
+    }
+
+    fn count(live: &Live) -> usize {
+        live.current().unwrap().after(SnapshotId(-1)).len()
+    }
+
+    #[test]
+    fn a_repository_far_away_is_not_asked_for_each_name() {
+        for (is_here, expected) in [(true, 11), (false, 1)] {
+            let repository = Arc::new(Counted::new(is_here));
+            let live = Live::new(repository.clone()).unwrap();
+            for _ in 0..10 {
+                // As if no time passed between them.
+                lock(&live.state).asked = Instant::now();
+                live.current().unwrap();
+            }
+            assert_eq!(repository.asked.load(Ordering::Relaxed), expected);
+            repository.version.store(2, Ordering::Relaxed);
+            lock(&live.state).asked -= PATIENCE;
+            assert_eq!(count(&live), 2, "and it is asked later");
+        }
+    }
+
+    #[test]
+    fn who_misses_a_snapshot_asks_again() {
+        let repository = Arc::new(Counted::new(false));
+        let live = Live::new(repository.clone()).unwrap();
+        repository.version.store(2, Ordering::Relaxed);
+        assert!(live.snapshot(SnapshotId(2)).unwrap().is_some());
+        assert!(live.snapshot(SnapshotId(3)).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_slow_answer_does_not_take_the_place_of_a_later_one() {
+        let live: Arc<std::sync::OnceLock<Live>> = Arc::default();
+        let repository = Arc::new_cyclic(|own: &std::sync::Weak<Counted>| {
+            let (live, own) = (live.clone(), own.clone());
+            let first = AtomicU64::new(0);
+            // The second time: while an answer is on its way, another snapshot is made,
+            // and somebody else asks. He would wait for ever if the list were locked.
+            let meanwhile = move || {
+                if first.fetch_add(1, Ordering::Relaxed) == 1 {
+                    own.upgrade().unwrap().version.store(3, Ordering::Relaxed);
+                    assert_eq!(count(live.get().unwrap()), 3);
+                }
+            };
+            Counted {
+                meanwhile: Box::new(meanwhile),
+                ..Counted::new(true)
+            }
+        });
+        let live = live.get_or_init(|| Live::new(repository.clone()).unwrap());
+        repository.version.store(2, Ordering::Relaxed);
+        assert_eq!(count(live), 3, "the later answer");
+        assert_eq!(live.known().after(SnapshotId(-1)).len(), 3);
+        let changed = lock(&live.state).changed.clone();
+        assert_eq!(Vec::from_iter(changed), ["2", "3", "latest"]);
+    }
+
+    #[test]
+    fn what_came_and_went_unseen_is_taken_back_too() {
+        let repository = Arc::new(Counted::new(true));
+        let live = Live::new(repository.clone()).unwrap();
+        for version in [2, 1] {
+            repository.version.store(version, Ordering::Relaxed);
+            assert_eq!(count(&live), version as usize);
+        }
+        assert!(lock(&live.state).changed.contains("2"));
     }
 }

@@ -33,7 +33,7 @@ pub(crate) fn verifies_itself(path: &Path) -> bool {
 #[derive(Default)]
 pub(crate) struct Passthrough {
     /// Wanted by the options and taken by the kernel.
-    enabled: bool,
+    enabled: AtomicBool,
     /// The kernel said that we lack the privilege; it is no use to ask again.
     refused: AtomicBool,
     modes: Modes<BackingId>,
@@ -41,8 +41,8 @@ pub(crate) struct Passthrough {
 
 impl Passthrough {
     /// The kernel has agreed to passthrough.
-    pub(crate) fn enable(&mut self) {
-        self.enabled = true;
+    pub(crate) fn enable(&self) {
+        self.enabled.store(true, Ordering::Relaxed);
     }
 
     /// To be called at each open of a file that has bytes: the backing file to
@@ -55,7 +55,7 @@ impl Passthrough {
         trusted: bool,
         reply: &ReplyOpen,
     ) -> Option<Arc<BackingId>> {
-        if !self.enabled {
+        if !self.enabled.load(Ordering::Relaxed) {
             return None;
         }
         // Asked before it is known whether it is needed, as below a lock is held.
@@ -69,7 +69,7 @@ impl Passthrough {
 
     /// To be called at each release of a file that has bytes.
     pub(crate) fn close(&self, node: INodeNo) {
-        if self.enabled {
+        if self.enabled.load(Ordering::Relaxed) {
             self.modes.close(node.0);
         }
     }

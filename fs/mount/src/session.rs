@@ -23,8 +23,11 @@ use crate::attr::Look;
 use crate::complain;
 use crate::error::MountError;
 use crate::filesystem::SnapshotFilesystem;
+use crate::many::Many;
 use crate::mountinfo::{Mount, mount_at};
 use crate::node::Numbering;
+use crate::server::Server;
+use crate::shelf::Shelf;
 use crate::tree::{FOREVER, Hook, Tree};
 use crate::view::View;
 
@@ -148,6 +151,20 @@ pub fn mount(repository: Arc<dyn History>, mountpoint: &Path, options: Options) 
     serve(View::One(tree), mountpoint, &options)
 }
 
+/// Mounts all repositories of a shelf on a folder, at `USER/REPOSITORY/SNAPSHOT`, and
+/// serves them from threads of this process.
+///
+/// A user's folder is open to the Unix user who owns it and to root; all that is in it
+/// is shown as his own and readable. What is in the folder of a user without an owner
+/// is shown as it was recorded, or as `options.own` says. As root other users are let
+/// in, whatever the options say; the kernel checks which folders they may enter.
+pub fn mount_all(shelf: Arc<dyn Shelf>, mountpoint: &Path, mut options: Options) -> Result<Mounted, MountError> {
+    let mountpoint = prepare(mountpoint)?;
+    options.allow_other |= rustix::process::geteuid().is_root();
+    let many = Many::new(shelf, look(&options), options.trust_disk)?;
+    serve(View::Many(Arc::new(many)), mountpoint, &options)
+}
+
 /// How files look that are nobody's in particular.
 fn look(options: &Options) -> Look {
     Look {
@@ -159,9 +176,9 @@ fn look(options: &Options) -> Look {
 
 /// Mounts a view on a folder that is prepared, and serves and watches it.
 fn serve(view: View, mountpoint: PathBuf, options: &Options) -> Result<Mounted, MountError> {
-    let view = Arc::new(view);
+    let server = Arc::new(Server::new(view));
     let (mounted, until_unmounted) = mpsc::channel();
-    let filesystem = SnapshotFilesystem::new(view.clone(), !options.own, mounted);
+    let filesystem = SnapshotFilesystem::new(server.clone(), !options.own, mounted);
     let refused = |source| MountError::Refused {
         path: mountpoint.clone(),
         source,
@@ -173,7 +190,7 @@ fn serve(view: View, mountpoint: PathBuf, options: &Options) -> Result<Mounted, 
     let kernel = session.notifier();
     let watch = move || {
         while until_unmounted.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
-            view.tell(&kernel);
+            server.view.tell(&kernel);
         }
     };
     let watching = std::thread::Builder::new().name("yore-watch".into()).spawn(watch);

@@ -58,6 +58,13 @@ pub(crate) struct Hook {
     pub(crate) trust_disk: bool,
 }
 
+impl Hook {
+    /// The name of its root in the folder above.
+    pub(crate) fn name(&self) -> &str {
+        self.path.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
+    }
+}
+
 /// The snapshots of a repository as a tree of nodes.
 pub(crate) struct Tree {
     /// What is shown.
@@ -235,11 +242,11 @@ impl Tree {
         {
             return Ok(());
         }
-        for snapshot in snapshots.after(cookie::snapshot_before(after)) {
+        for snapshot in snapshots.after(SnapshotId(cookie::row_before(after))) {
             let seen = self.snapshot_seen(snapshot)?;
             if full(Child {
                 name: snapshot.name.as_bytes(),
-                cookie: cookie::of_snapshot(snapshot.id),
+                cookie: cookie::of_row(snapshot.id.0),
                 seen,
             }) {
                 break;

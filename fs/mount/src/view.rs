@@ -6,19 +6,40 @@ use fuser::{Errno, INodeNo, Notifier};
 use yore_store::{Entry, Space};
 
 use crate::fault::Fault;
+use crate::many::Many;
 use crate::tree::{Child, Seen, Tree};
 
 /// What a mount shows.
 pub(crate) enum View {
     /// One repository: its snapshots are in the mountpoint.
     One(Arc<Tree>),
+    /// Many, by user.
+    Many(Arc<Many>),
 }
 
 impl View {
+    /// Whether a repository need not be opened first to answer for a node.
+    pub(crate) fn is_ready(&self, id: INodeNo) -> bool {
+        match self {
+            View::One(_) => true,
+            View::Many(many) => many.is_ready(id),
+        }
+    }
+
     /// Who answers for a node.
-    pub(crate) fn place(&self, _id: INodeNo) -> Result<Place, Fault> {
+    pub(crate) fn place(&self, id: INodeNo) -> Result<Place, Fault> {
         match self {
             View::One(tree) => Ok(Place::Tree(tree.clone())),
+            View::Many(many) => many.place(id),
+        }
+    }
+
+    /// What a name in a folder is.
+    pub(crate) fn lookup(&self, parent: INodeNo, name: &[u8]) -> Result<Seen, Fault> {
+        match (self, self.place(parent)?) {
+            (View::Many(many), _) if name == b".." && Many::is_root(parent) => many.above(parent),
+            (_, Place::Tree(tree)) => tree.lookup(parent, name),
+            (_, Place::Above(many)) => many.lookup(parent, name),
         }
     }
 
@@ -26,6 +47,7 @@ impl View {
     pub(crate) fn is_alive(&self, id: INodeNo) -> bool {
         match self {
             View::One(_) => id == INodeNo::ROOT,
+            View::Many(_) => Many::is_alive(id),
         }
     }
 
@@ -33,6 +55,8 @@ impl View {
     pub(crate) fn wants_passthrough(&self) -> bool {
         match self {
             View::One(tree) => tree.passthrough,
+            // Each says so when it is opened.
+            View::Many(_) => true,
         }
     }
 
@@ -40,6 +64,7 @@ impl View {
     pub(crate) fn describe(&self, id: INodeNo) -> String {
         match self {
             View::One(tree) => tree.describe(id),
+            View::Many(many) => many.describe(id),
         }
     }
 
@@ -47,6 +72,7 @@ impl View {
     pub(crate) fn tell(&self, kernel: &Notifier) {
         match self {
             View::One(tree) => tree.tell(kernel),
+            View::Many(many) => many.tell(kernel),
         }
     }
 }
@@ -55,20 +81,16 @@ impl View {
 pub(crate) enum Place {
     /// A repository.
     Tree(Arc<Tree>),
+    /// The shelf, for what is above them.
+    Above(Arc<Many>),
 }
 
 impl Place {
-    /// What a name in a folder is.
-    pub(crate) fn lookup(&self, parent: INodeNo, name: &[u8]) -> Result<Seen, Fault> {
-        match self {
-            Place::Tree(tree) => tree.lookup(parent, name),
-        }
-    }
-
     /// What a node's attributes are.
     pub(crate) fn attributes(&self, id: INodeNo) -> Result<Seen, Fault> {
         match self {
             Place::Tree(tree) => tree.attributes(id),
+            Place::Above(many) => many.attributes(id),
         }
     }
 
@@ -77,6 +99,7 @@ impl Place {
     pub(crate) fn list(&self, id: INodeNo, after: u64, full: impl FnMut(Child<'_>) -> bool) -> Result<(), Fault> {
         match self {
             Place::Tree(tree) => tree.list(id, after, full),
+            Place::Above(many) => many.list(id, after, full),
         }
     }
 
@@ -84,6 +107,7 @@ impl Place {
     pub(crate) fn entry(&self, id: INodeNo) -> Result<Option<Entry>, Fault> {
         match self {
             Place::Tree(tree) => tree.entry(id),
+            Place::Above(_) => Ok(None),
         }
     }
 
@@ -91,6 +115,7 @@ impl Place {
     pub(crate) fn tree(&self) -> Result<&Arc<Tree>, Errno> {
         match self {
             Place::Tree(tree) => Ok(tree),
+            Place::Above(_) => Err(Errno::EINVAL),
         }
     }
 
@@ -98,6 +123,7 @@ impl Place {
     pub(crate) fn space(&self) -> Result<Space, Fault> {
         match self {
             Place::Tree(tree) => Ok(tree.repository.space()?),
+            Place::Above(many) => many.space(),
         }
     }
 }

@@ -81,6 +81,8 @@ impl Repository {
             (folder, snapshot),
         )?;
         listing.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        // It may be kept for long, and a list that grew has room for twice as many.
+        listing.shrink_to_fit();
         let listing = Arc::new(listing);
         self.caches.keep_listing(snapshot, folder, &listing);
         Ok(listing)

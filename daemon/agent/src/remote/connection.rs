@@ -34,8 +34,6 @@ const ALIVE: Duration = Duration::from_secs(10);
 pub(crate) struct Connection {
     shared: Arc<Shared>,
     hang_up: Box<dyn Fn() + Send + Sync>,
-    /// What the server said of itself.
-    pub welcome: Welcome,
 }
 
 struct Shared {
@@ -96,11 +94,7 @@ impl Connection {
             .name("yore-answers".into())
             .spawn(move || receiving.receive(reader))
             .map_err(|error| elsewhere(place, error, false))?;
-        Ok(Connection {
-            shared,
-            hang_up,
-            welcome,
-        })
+        Ok(Connection { shared, hang_up })
     }
 
     /// What errors call the server.

@@ -140,6 +140,14 @@ pub enum Way {
 }
 
 impl Server {
+    /// The same, held to so many bytes a second, if there is a number.
+    pub(crate) fn limited(&self, rate: Option<u64>) -> Server {
+        Server {
+            limit_rate: rate.or(self.limit_rate),
+            ..self.clone()
+        }
+    }
+
     /// Connects and greets.
     pub(crate) fn connect(&self) -> Result<Connection> {
         Connection::begin(self.connect_raw()?, &self.address.to_string())

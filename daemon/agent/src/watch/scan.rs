@@ -69,7 +69,7 @@ fn is_folder(folder: BorrowedFd, name: &[u8]) -> bool {
 pub(super) fn several_names(folder: BorrowedFd, name: &[u8]) -> Option<(u64, u64)> {
     let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     let is_file = FileType::from_raw_mode(stat.st_mode) != FileType::Directory;
-    (is_file && stat.st_nlink > 1).then_some((stat.st_dev as u64, stat.st_ino as u64))
+    (is_file && stat.st_nlink > 1).then_some((stat.st_dev, stat.st_ino))
 }
 
 /// A path through which the kernel finds what is open, whatever its depth.

@@ -202,6 +202,18 @@ impl Watcher {
         paths.for_each(|path| self.marks.touch(&path));
     }
 
+    /// Marks those of these files that a push would look at.
+    pub fn mark_if_watched(&mut self, paths: impl Iterator<Item = Vec<u8>>) {
+        for path in paths {
+            let folder = path.iter().rposition(|byte| *byte == b'/').map(|slash| &path[..slash]);
+            let is_watched =
+                folder.is_some_and(|folder| self.paths.contains_key(folder) && !self.caches.contains(folder));
+            if is_watched && self.is_in_scope(&path) && !self.is_left_out(&path, false) {
+                self.marks.touch(&path);
+            }
+        }
+    }
+
     /// The next buffer of events; none if there are none.
     fn read(&self) -> io::Result<Vec<Event>> {
         let mut buffer = [MaybeUninit::uninit(); 32 * 1024];
@@ -375,7 +387,7 @@ impl Watcher {
             // What is gone will be an event; what cannot be opened, the push will say.
             let Ok(open) = scan::open(&path) else { continue };
             let Ok(stat) = rustix::fs::fstat(&open) else { continue };
-            let (dev, ino) = (stat.st_dev as u64, stat.st_ino as u64);
+            let (dev, ino) = (stat.st_dev, stat.st_ino);
             let device = *device.get_or_insert(dev);
             let is_foreign = self.scope.options.one_file_system && dev != device;
             if is_foreign || self.scope.options.skip.contains(&(dev, ino)) {
@@ -423,6 +435,10 @@ impl Watcher {
     }
 
     fn add(&self, open: &OwnedFd) -> io::Result<i32> {
+        #[cfg(test)]
+        if self.folders.len() >= tests::MOST_WATCHES.get() {
+            return Err(Errno::NOSPC.into());
+        }
         Ok(add_watch(&self.inotify, scan::by_descriptor(open), EVENTS)?)
     }
 

@@ -44,8 +44,9 @@ pub struct RepositoryRow {
     pub interval_seen: Option<Seconds>,
     /// Since when nothing is pruned here, and why.
     pub pruning_suspended: Option<(i64, String)>,
-    /// How far the running round of verification has come; in the verifier's own measure.
-    pub verified_until: Option<i64>,
+    /// The round of verification: when it began, and the content after which it goes on; none if
+    /// it is complete.
+    pub verify_round: Option<(i64, Option<i64>)>,
     /// Damage that was found, and when.
     pub damage: Option<(i64, String)>,
 }
@@ -67,7 +68,7 @@ impl RepositoryRow {
 
 const SELECT: &str = "SELECT repositories.id, user, users.name, repositories.name, machine, key, claimed_by,
     repositories.created, keep, keep_at_least, max_age, skip_weekdays, success_time, success_snapshot, failure_time,
-    failure_why, bytes, interval_seen, suspended_time, suspended_why, verified_until, damage_time, damage
+    failure_why, bytes, interval_seen, suspended_time, suspended_why, verified_until, damage_time, damage, verify_began
     FROM repositories JOIN users ON users.id = user";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<RepositoryRow> {
@@ -92,7 +93,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<RepositoryRow> {
         bytes: bytes(row.get(16)?),
         interval_seen: seconds(17)?,
         pruning_suspended: when_and_what(row, 18)?,
-        verified_until: row.get(20)?,
+        verify_round: match row.get::<_, Option<i64>>(23)? {
+            Some(began) => Some((began, row.get(20)?)),
+            None => None,
+        },
         damage: when_and_what(row, 21)?,
     })
 }
@@ -224,9 +228,9 @@ impl Accounts {
         self.update(repository, "interval_seen = ?", &[&seconds])
     }
 
-    /// Remembers how far verification has come; `None` when a round is done.
-    pub fn set_verified_until(&self, repository: i64, until: Option<i64>) -> Result<()> {
-        self.update(repository, "verified_until = ?", &[&until])
+    /// Remembers how far the round of verification is; see [`RepositoryRow::verify_round`].
+    pub fn set_verify_round(&self, repository: i64, began: i64, next: Option<i64>) -> Result<()> {
+        self.update(repository, "verify_began = ?, verified_until = ?", &[&began, &next])
     }
 
     /// Remembers damage that was found.

@@ -53,6 +53,7 @@ CREATE TABLE repositories (
   verified_until INTEGER,           -- how far verification has come
   damage_time INTEGER,
   damage TEXT,
+  verify_began INTEGER,             -- when the running round of verification began
   UNIQUE (user, name));
 
 CREATE TABLE sessions (

@@ -212,7 +212,7 @@ impl Session {
         *self.base.lock().expect("no panic while held") = None;
         if let Some(open) = self.opened.get() {
             self.server.measured(&open.row);
-            self.server.push_done(open.row.id, &self.caller, committed);
+            self.server.push_done(open.row.id, committed);
         }
     }
 }

@@ -2,26 +2,22 @@
 //! that it makes of what is pushed. No accounts, no network, no clock: those come from the caller.
 //!
 //! ```text
-//! Night ── is it time? ──▶ Planner ── whose turn? ──▶ sweep, retention, verify_tonight
-//!                                                        └── between steps: busy()?
+//! keeper ── night? ──▶ Planner ── whose turn? ──▶ sweep, retention, verify_round
+//!                                                  └── between steps: busy()?
 //! ```
 //!
 //! All of it yields. `busy` is asked between steps, and when it says yes (a push is running or
 //! wants to, the night is over, the server ends, pruning was suspended meanwhile) what was done so
 //! far is given back; the rest is for another time. Calls block: they are for threads that may.
 
-mod age;
 mod mass;
-mod night;
 mod planner;
 mod retention;
 #[cfg(test)]
 mod testing;
 mod verify;
 
-pub use age::{counted_age, overdue, parse_weekdays};
 pub use mass::is_mass_change;
-pub use night::Night;
 pub use planner::Planner;
 pub use retention::{RetentionReport, Stopped, retention};
 pub use verify::{Round, verify_round, verify_tonight};

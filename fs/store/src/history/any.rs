@@ -161,6 +161,22 @@ pub(crate) fn find_snapshot(mut snapshots: Vec<Snapshot>, spec: &str) -> Result<
     }
 }
 
+/// Room on the disk that a folder is on.
+///
+/// # Errors
+/// What the system says.
+pub fn space_of(folder: &Path) -> Result<Space> {
+    let disk = rustix::fs::statvfs(folder).at(folder)?;
+    Ok(Space {
+        block: disk.f_frsize,
+        blocks: disk.f_blocks,
+        free: disk.f_bfree,
+        available: disk.f_bavail,
+        files: disk.f_files,
+        files_free: disk.f_ffree,
+    })
+}
+
 impl History for Arc<Repository> {
     fn place(&self) -> String {
         self.path().display().to_string()
@@ -196,15 +212,7 @@ impl History for Arc<Repository> {
         Ok(Box::new(self.open_content(content)?))
     }
     fn space(&self) -> Result<Space> {
-        let disk = rustix::fs::statvfs(self.path()).at(self.path())?;
-        Ok(Space {
-            block: disk.f_frsize,
-            blocks: disk.f_blocks,
-            free: disk.f_bfree,
-            available: disk.f_bavail,
-            files: disk.f_files,
-            files_free: disk.f_ffree,
-        })
+        space_of(self.path())
     }
     fn versions(&self, path: &[u8]) -> Result<Vec<Version>> {
         Repository::versions(self, path)

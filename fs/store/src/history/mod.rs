@@ -10,7 +10,7 @@ mod find;
 mod tests;
 
 pub(crate) use any::find_snapshot;
-pub use any::{History, OpenContent, Space, Wanted};
+pub use any::{History, OpenContent, Space, Wanted, space_of};
 pub use diff::Change;
 pub use find::Found;
 

@@ -259,7 +259,8 @@ impl Ingest {
             return self.discard();
         }
         // Rows that cannot be flushed are lost, and with them the files that they name.
-        crate::ballast::with_room(&self.repository.path().to_owned(), || {
+        let repository = self.repository.clone();
+        crate::ballast::with_room(repository.path(), || {
             self.end_partial_segment()?;
             self.writer.sync()?;
             self.flush()

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use lru::LruCache;
 
-use crate::catalog::Run;
+use crate::catalog::{Entry, Run};
 use crate::tree::Listing;
 use crate::{FileId, FolderId, RunId, SnapshotId};
 
@@ -17,8 +17,9 @@ use crate::{FileId, FolderId, RunId, SnapshotId};
 pub(crate) const CACHE_BYTES: usize = 64 << 20;
 const OPEN_FILES: usize = 128;
 
-/// About what an entry of a listing takes besides its name.
-const ENTRY_BYTES: usize = 240;
+/// About what an entry of a listing takes besides its name: itself, and the least that an
+/// allocator gives for each of the names of its own, its owner's and its group's.
+const ENTRY_BYTES: usize = size_of::<Entry>() + 3 * 32;
 
 /// A cache that forgets what was used longest ago when its weights pass a bound.
 struct Weighted<K: Hash + Eq, V> {

@@ -6,6 +6,11 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::filter::Filter;
 
+thread_local! {
+    /// As if the system allowed so many.
+    pub(super) static MOST_WATCHES: std::cell::Cell<usize> = const { std::cell::Cell::new(usize::MAX) };
+}
+
 struct Tree {
     folder: tempfile::TempDir,
     watcher: Watcher,
@@ -191,4 +196,48 @@ fn a_file_with_several_names_is_noted() {
         marks.touch(&path("r/two"));
         marks.linked(stat.dev(), stat.ino());
     });
+}
+
+#[test]
+fn with_too_few_watches_every_push_looks_at_everything() {
+    MOST_WATCHES.set(3);
+    let mut tree = Tree::new(WalkOptions::default(), |root| {
+        fs::create_dir_all(root.join("a/b/c")).unwrap()
+    });
+    assert!(tree.watcher.limit_reached() && tree.watcher.is_blind());
+    // What is watched still tells that something changed.
+    fs::write(tree.path("r/file"), "x").unwrap();
+    assert!(tree.watcher.look().changed);
+    assert_eq!(tree.watcher.take(), Work::Everything);
+    assert_eq!(tree.watcher.take(), Work::Everything);
+    // The limit was raised: from the next push on it is as it should be.
+    MOST_WATCHES.set(usize::MAX);
+    assert_eq!(tree.watcher.take(), Work::Everything);
+    assert!(!tree.watcher.limit_reached());
+    fs::write(tree.path("r/a/b/c/file"), "x").unwrap();
+    tree.expect(|marks, path| marks.touch(&path("r/a/b/c/file")));
+}
+
+#[test]
+fn files_that_are_open_are_marked_where_they_are_watched() {
+    let options = WalkOptions {
+        filter: Filter::new::<_, &str>("--exclude", &["*.o"], &[]).unwrap(),
+        ..WalkOptions::default()
+    };
+    let mut tree = Tree::new(options, |root| fs::create_dir_all(root.join("quiet")).unwrap());
+    let open = ["r/log", "r/a.o", "r/quiet/db", "beside"].map(|name| bytes(&tree.path(name)));
+    tree.watcher.mark_if_watched(open.into_iter());
+    tree.expect(|marks, path| marks.touch(&path("r/log")));
+}
+
+#[test]
+fn a_root_that_went_and_came_back_is_watched_again() {
+    let mut tree = Tree::new(WalkOptions::default(), |_| {});
+    fs::rename(tree.path("r"), tree.path("away")).unwrap();
+    tree.expect(|marks, path| marks.deep(&path("r")));
+    fs::write(tree.path("away/file"), "x").unwrap();
+    fs::rename(tree.path("away"), tree.path("r")).unwrap();
+    tree.expect(|marks, path| marks.deep(&path("r")));
+    fs::write(tree.path("r/file"), "y").unwrap();
+    tree.expect(|marks, path| marks.touch(&path("r/file")));
 }

@@ -1,0 +1,112 @@
+//! What a mount has besides its view, the open files, and what its requests are
+//! answered with. Shared by the threads that answer.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use fuser::{AccessFlags, Errno, INodeNo, OpenAccMode, OpenFlags, ReplyOpen};
+use yore_store::Kind;
+
+use crate::complain;
+use crate::fault::Fault;
+use crate::handle::{Handle, Handles};
+use crate::passthrough::Passthrough;
+use crate::view::View;
+
+/// A view with its open files.
+pub(crate) struct Server {
+    /// What is shown.
+    pub(crate) view: View,
+    /// The open files.
+    pub(crate) handles: Handles,
+    /// Who reads them.
+    pub(crate) passthrough: Passthrough,
+}
+
+impl Server {
+    /// A server of a view of which nothing is open.
+    pub(crate) fn new(view: View) -> Self {
+        Server {
+            view,
+            handles: Handles::default(),
+            passthrough: Passthrough::default(),
+        }
+    }
+
+    /// Asks, and makes an error number of whatever goes wrong. A panic is caught
+    /// here: it would end a thread of the mount, and with the last one the mount.
+    pub(crate) fn answer<T>(
+        &self,
+        call: &str,
+        node: INodeNo,
+        ask: impl FnOnce() -> Result<T, Fault>,
+    ) -> Result<T, Errno> {
+        let errno = |fault: Fault| {
+            if let Some(error) = fault.worth_a_line() {
+                complain(format_args!("{call} {}: {error}", self.view.describe(node)));
+            }
+            fault.errno()
+        };
+        catch_unwind(AssertUnwindSafe(|| ask().map_err(errno))).unwrap_or_else(|_| {
+            complain(format_args!(
+                "{call} of node {:#x}: a bug, see the panic above; answered EIO",
+                node.0
+            ));
+            Err(Errno::EIO)
+        })
+    }
+
+    /// Opens a file for reading.
+    pub(crate) fn open_file(&self, node: INodeNo, flags: OpenFlags, reply: &ReplyOpen) -> Result<Arc<Handle>, Fault> {
+        let truncate = flags.0 & rustix::fs::OFlags::TRUNC.bits() as i32 != 0;
+        if truncate || flags.acc_mode() != OpenAccMode::O_RDONLY {
+            return Err(Errno::EROFS.into());
+        }
+        let place = self.view.place(node)?;
+        let entry = place.entry(node)?.filter(|entry| entry.meta.kind == Kind::File);
+        let (tree, entry) = (place.tree()?, entry.ok_or(Errno::EINVAL)?);
+        let reader = entry
+            .content
+            .map(|content| tree.repository.open(content, entry.size))
+            .transpose()?;
+        let backing = reader
+            .as_ref()
+            .and_then(|reader| self.passthrough.open(node, &**reader, tree.passthrough, reply));
+        Ok(Arc::new(Handle::new(tree.clone(), reader, backing)))
+    }
+
+    /// The names of a node's xattrs, each with a NUL behind it.
+    pub(crate) fn xattr_names(&self, node: INodeNo) -> Result<Vec<u8>, Fault> {
+        let place = self.view.place(node)?;
+        let Some(entry) = place.entry(node)? else {
+            return Ok(Vec::new());
+        };
+        let look = place.tree()?.hook.look;
+        Ok(look
+            .xattrs(&entry.meta)
+            .flat_map(|(name, _)| [name, b"\0"].concat())
+            .collect())
+    }
+
+    /// The value of one of them.
+    pub(crate) fn xattr_value(&self, node: INodeNo, wanted: &[u8]) -> Result<Vec<u8>, Fault> {
+        let place = self.view.place(node)?;
+        let entry = place.entry(node)?.ok_or(Errno::ENODATA)?;
+        let look = place.tree()?.hook.look;
+        let found = look.xattrs(&entry.meta).find(|(name, _)| *name == wanted);
+        Ok(found.ok_or(Errno::ENODATA)?.1.to_vec())
+    }
+
+    /// access(2) where the kernel does not check modes itself: only the mounting
+    /// user gets here, and everything is shown as their own.
+    pub(crate) fn check_access(&self, node: INodeNo, mask: AccessFlags) -> Result<(), Fault> {
+        if mask.contains(AccessFlags::W_OK) {
+            return Err(Errno::EROFS.into());
+        }
+        let attr = self.view.place(node)?.attributes(node)?.attr;
+        if mask.contains(AccessFlags::X_OK) && attr.perm & 0o111 == 0 {
+            return Err(Errno::EACCES.into());
+        }
+        Ok(())
+    }
+}
