@@ -126,4 +126,11 @@ mod tests {
             assert_eq!((cli.global.repository, cli.global.json), (Some("R".into()), true));
         }
     }
+
+    #[test]
+    fn link_has_a_repository_of_its_own() {
+        let line = "yore link ssh://nas --user ann --repository laptop";
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        assert!(matches!(cli.command, Command::Link(_)));
+    }
 }

@@ -43,6 +43,9 @@ _yore() {
             yore,init)
                 cmd="yore__subcmd__init"
                 ;;
+            yore,link)
+                cmd="yore__subcmd__link"
+                ;;
             yore,log)
                 cmd="yore__subcmd__log"
                 ;;
@@ -121,6 +124,9 @@ _yore() {
             yore__subcmd__help,init)
                 cmd="yore__subcmd__help__subcmd__init"
                 ;;
+            yore__subcmd__help,link)
+                cmd="yore__subcmd__help__subcmd__link"
+                ;;
             yore__subcmd__help,log)
                 cmd="yore__subcmd__help__subcmd__log"
                 ;;
@@ -179,7 +185,7 @@ _yore() {
 
     case "${cmd}" in
         yore)
-            opts="-r -q -v -h -V --repository --json --quiet --verbose --help --version init snapshot snapshots ls cat restore diff find log mount umount forget prune verify stats include exclude schedule watch run status pause resume man completions help"
+            opts="-r -q -v -h -V --repository --json --quiet --verbose --help --version init snapshot snapshots ls cat restore diff find log mount umount link forget prune verify stats include exclude schedule watch run status pause resume man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -333,7 +339,7 @@ _yore() {
             return 0
             ;;
         yore__subcmd__help)
-            opts="init snapshot snapshots ls cat restore diff find log mount umount forget prune verify stats include exclude schedule watch run status pause resume man completions help"
+            opts="init snapshot snapshots ls cat restore diff find log mount umount link forget prune verify stats include exclude schedule watch run status pause resume man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -459,6 +465,20 @@ _yore() {
             return 0
             ;;
         yore__subcmd__help__subcmd__init)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__help__subcmd__link)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -758,6 +778,36 @@ _yore() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        yore__subcmd__link)
+            opts="-y -q -v -h --user --repository --invitation --password-stdin --host-key --force --replace --yes --json --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --repository)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --invitation)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         yore__subcmd__log)
             opts="-r -q -v -h --repository --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1027,7 +1077,7 @@ _yore() {
             return 0
             ;;
         yore__subcmd__snapshot)
-            opts="-e -x -t -n -r -q -v -h --exclude --exclude-from --exclude-caches --one-file-system --tag --host --dry-run --stdin --stdin-name --repository --json --quiet --verbose --help"
+            opts="-e -x -t -n -r -q -v -h --exclude --exclude-from --exclude-caches --one-file-system --tag --host --limit-rate --retry-for --dry-run --stdin --stdin-name --repository --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1054,6 +1104,14 @@ _yore() {
                     return 0
                     ;;
                 --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry-for)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,7 @@
 //! `yore link`: links this machine to a server.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -46,8 +47,9 @@ pub struct Link {
     #[arg(long, value_name = "USER")]
     user: Option<String>,
     /// What to call the repository there; this machine's name if nothing is said
+    // The same option as every command's, so of the same type; only what it names is less.
     #[arg(long, value_name = "NAME")]
-    repository: Option<String>,
+    repository: Option<PathBuf>,
     /// Enrol with this invitation, so that no password is asked for
     #[arg(long, value_name = "TOKEN", conflicts_with = "password_stdin")]
     invitation: Option<String>,
@@ -85,7 +87,7 @@ pub fn run(context: &Context, args: &Link) -> Result<Status> {
     let user = user
         .or_else(|| std::env::var("USER").ok())
         .ok_or_else(|| Usage("give --user".into()))?;
-    let repository = args.repository.clone().or(address.repository.take());
+    let repository = named(args).or(address.repository.take());
     address.repository = Some(repository.unwrap_or_else(|| as_repository(&machine)));
     let host_key = trusted_key(context, args, &address)?;
     let request = LinkRequest {
@@ -101,6 +103,14 @@ pub fn run(context: &Context, args: &Link) -> Result<Status> {
     let linked = link(&request)?;
     print(context, args, linked, host_key)?;
     Ok(Status::DONE)
+}
+
+/// The name that was asked for; where YORE_REPOSITORY says where a repository is, that is no name.
+fn named(args: &Link) -> Option<String> {
+    let given = args.repository.as_ref()?;
+    let is_place = std::env::var_os("YORE_REPOSITORY").is_some_and(|place| place == given.as_os_str());
+    let name = given.to_string_lossy().into_owned();
+    (!is_place || !name.contains('/')).then_some(name)
 }
 
 /// A machine's name as a repository's: letters, digits, dots and dashes.
@@ -127,7 +137,7 @@ fn trusted_key(context: &Context, args: &Link, address: &Address) -> Result<Stri
         return Ok(found);
     }
     let question = format!(
-        "The key of {} is\n  {found}\n`yored key host` on the server shows the same if it is the right one. Go on? [y/N] ",
+        "The key of {} is\n  {found}\nThe command that `yored invite` prints on the server names the same if it is the right one. Go on? [y/N] ",
         address.host_and_port()
     );
     match ask(&question)?.trim().to_ascii_lowercase().as_str() {

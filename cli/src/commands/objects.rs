@@ -6,9 +6,8 @@ use yore_store::{Entry, Kind, Snapshot};
 use crate::output::{Bytes, ManyBytes};
 use crate::text::rfc3339;
 
-/// The fields of a [`SnapshotObject`], for help.
-pub const SNAPSHOT_FIELDS: &str = "\
-  name       the snapshot's name
+/// The fields of a [`SnapshotObject`], for help. (A line that follows `\` would lose its indent.)
+pub const SNAPSHOT_FIELDS: &str = "  name       the snapshot's name
   time       when it was made, RFC 3339 in UTC
   host       the machine that it is of
   tags       array of strings
@@ -56,8 +55,7 @@ impl<'a> From<&'a Snapshot> for SnapshotObject<'a> {
 }
 
 /// The fields of an [`EntryObject`], for help.
-pub const ENTRY_FIELDS: &str = "\
-  path       its absolute path (path_hex: if it is not UTF-8)
+pub const ENTRY_FIELDS: &str = "  path       its absolute path (path_hex: if it is not UTF-8)
   kind       file, folder, symlink, fifo, socket, char_device or block_device
   mode       permissions with setuid, setgid and sticky, four octal digits
   uid, gid   numbers of its owner and group

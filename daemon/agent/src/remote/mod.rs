@@ -31,7 +31,9 @@ pub use address::{Address, PORT};
 pub use blocking::Blocking;
 pub(crate) use connection::{Alive, Connection};
 pub use history::RemoteHistory;
+pub(crate) use openssh::known_host;
 pub(crate) use push::begin;
+pub(crate) use ssh::whole_host_key;
 pub use ssh::{Login, host_key, preferred};
 pub use transport::Transport;
 
@@ -132,6 +134,8 @@ pub enum Way {
     OpenSsh {
         /// The file of this machine's key.
         key: Option<PathBuf>,
+        /// The file of known hosts that has the server's key; OpenSSH's own if `None`.
+        known_hosts: Option<PathBuf>,
     },
 }
 
@@ -146,18 +150,27 @@ impl Server {
 
     /// Connects and greets.
     pub(crate) fn connect(&self) -> Result<Connection> {
+        Connection::begin(self.connect_raw()?, &self.address.to_string())
+    }
+
+    /// Connects and logs in, and says nothing yet.
+    ///
+    /// # Errors
+    /// [`ConnectError`], as an [`Error`].
+    pub fn connect_raw(&self) -> Result<Transport> {
         let transport = match &self.way {
             Way::Own { login, host_key } => ssh::connect(&self.address, &self.user, login, host_key)?,
-            Way::OpenSsh { key } => openssh::connect(&self.address, &self.user, key.as_deref())?,
+            Way::OpenSsh { key, known_hosts } => {
+                openssh::connect(&self.address, &self.user, key.as_deref(), known_hosts.as_deref())?
+            }
         };
-        let transport = match self.limit_rate {
+        Ok(match self.limit_rate {
             None => transport,
             Some(rate) => Transport {
                 writer: Box::new(Limited::new(transport.writer, rate)),
                 ..transport
             },
-        };
-        Connection::begin(transport, &self.address.to_string())
+        })
     }
 
     /// Connects and opens the repository.
