@@ -28,7 +28,7 @@ use yore_store::{Error, Result};
 use yore_wire::{Answer, Opened, Question};
 
 pub use address::{Address, PORT};
-pub use blocking::Blocking;
+pub use blocking::{Blocking, End, Ended, ending};
 pub(crate) use connection::{Alive, Connection};
 pub use history::RemoteHistory;
 pub(crate) use openssh::known_host;
