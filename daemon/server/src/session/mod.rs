@@ -72,6 +72,8 @@ struct Session {
     asked: AtomicUsize,
     /// Its number in the accounts.
     number: AtomicI64,
+    /// When it was last shown there how far it is.
+    shown: AtomicI64,
 }
 
 /// The repository that a session has opened.
@@ -102,6 +104,7 @@ pub fn run(
         base: Mutex::default(),
         asked: AtomicUsize::new(0),
         number: AtomicI64::new(0),
+        shown: AtomicI64::new(0),
     });
     if let Err(error) = session.confine() {
         server.complain(format_args!("{}: a session cannot be confined: {error}", session.who()));
@@ -242,7 +245,7 @@ impl Session {
     /// Shows others how far the session is, now and then.
     fn progress(&self, bytes: u64) {
         let now = self.server.now();
-        if self.server.progress_due(&self.number, now) {
+        if self.server.progress_due(&self.shown, now) {
             let what = match (self.opened.get(), self.base.lock().map(|base| base.is_some())) {
                 (Some(open), _) if self.server.running.has(open.row.id) => "push",
                 (Some(_), _) => "read",
