@@ -16,6 +16,9 @@ use crate::running::{Running, RunningPush, Seen};
 use crate::session::Caller;
 use crate::turns::Turns;
 
+/// Seconds after which it is shown again how far a session is: each time is an fsync.
+const SHOWN_EVERY: i64 = 5;
+
 /// A server.
 pub struct Server {
     /// Users, keys, repositories.
@@ -66,12 +69,17 @@ impl Server {
 
     /// One line to stderr, which is the journal where the server is a service.
     pub fn complain(&self, message: fmt::Arguments<'_>) {
-        eprintln!("yored: {message}");
+        // What an agent says of itself must not look like another line of ours.
+        eprintln!("yored: {}", crate::text::one_line(&message.to_string()));
     }
 
     /// Whether it is time to show how far a session is.
     pub fn progress_due(&self, last: &AtomicI64, now: i64) -> bool {
-        last.swap(now, Ordering::Relaxed) != now
+        let is_due = now - last.load(Ordering::Relaxed) >= SHOWN_EVERY;
+        if is_due {
+            last.store(now, Ordering::Relaxed);
+        }
+        is_due
     }
 
     /// Remembers a session for as long as what is returned lives.

@@ -126,8 +126,10 @@ impl Ssh {
         };
         let socket = Arc::new(socket);
         let in_time = Arc::new(AtomicBool::new(false));
+        let counted = Arc::new(counted);
         let guest = Guest {
             ssh: self.clone(),
+            counted: counted.clone(),
             peer,
             caller: None,
             channel: None,
@@ -153,7 +155,7 @@ impl Ssh {
     }
 }
 
-/// A connection that counts.
+/// A connection that counts: until it and its session, which may be answering still, have ended.
 struct Counted {
     ssh: Arc<Ssh>,
     address: IpAddr,
@@ -174,6 +176,7 @@ impl Drop for Counted {
 /// One connection, before and while it is served.
 struct Guest {
     ssh: Arc<Ssh>,
+    counted: Arc<Counted>,
     peer: SocketAddr,
     caller: Option<Caller>,
     channel: Option<Channel<Msg>>,
@@ -308,7 +311,7 @@ impl server::Handler for Guest {
         let writer = Box::new(Blocking::new(handle, write));
         let socket = self.socket.clone();
         let hang_up = Box::new(move || drop(socket.shutdown(Shutdown::Both)));
-        let running = self.ssh.sessions.clone().try_acquire_owned();
+        let running = (self.ssh.sessions.clone().try_acquire_owned(), self.counted.clone());
         let server = self.ssh.server.clone();
         let begun = std::thread::Builder::new().name("yore-session".into()).spawn(move || {
             session::run(&server, caller, reader, writer, hang_up);
