@@ -127,8 +127,10 @@ impl Ssh {
         let socket = Arc::new(socket);
         let in_time = Arc::new(AtomicBool::new(false));
         let (end, ended) = ending();
+        let counted = Arc::new(counted);
         let guest = Guest {
             ssh: self.clone(),
+            counted: counted.clone(),
             peer,
             caller: None,
             channel: None,
@@ -156,7 +158,7 @@ impl Ssh {
     }
 }
 
-/// A connection that counts.
+/// A connection that counts: until it and its session, which may be answering still, have ended.
 struct Counted {
     ssh: Arc<Ssh>,
     address: IpAddr,
@@ -177,6 +179,7 @@ impl Drop for Counted {
 /// One connection, before and while it is served.
 struct Guest {
     ssh: Arc<Ssh>,
+    counted: Arc<Counted>,
     peer: SocketAddr,
     caller: Option<Caller>,
     channel: Option<Channel<Msg>>,
@@ -312,7 +315,7 @@ impl server::Handler for Guest {
         let writer = Box::new(Blocking::new(handle, write, self.ended.clone()));
         let socket = self.socket.clone();
         let hang_up = Box::new(move || drop(socket.shutdown(Shutdown::Both)));
-        let running = self.ssh.sessions.clone().try_acquire_owned();
+        let running = (self.ssh.sessions.clone().try_acquire_owned(), self.counted.clone());
         let server = self.ssh.server.clone();
         let begun = std::thread::Builder::new().name("yore-session".into()).spawn(move || {
             session::run(&server, caller, reader, writer, hang_up);

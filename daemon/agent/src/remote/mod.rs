@@ -183,7 +183,10 @@ impl Server {
             .clone()
             .ok_or_else(|| elsewhere(&place, "names no repository: ssh://HOST/REPOSITORY", false))?;
         match connection.ask_one(Question::Open { repository, to_push })? {
-            Some(Answer::Opened(opened)) => Ok((connection, opened)),
+            // Its identity names files here.
+            Some(Answer::Opened(opened)) if opened.id.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+                Ok((connection, opened))
+            }
             _ => Err(unexpected(&place)),
         }
     }
