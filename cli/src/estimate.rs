@@ -24,19 +24,18 @@ pub fn beside<T>(
     let Some(roots) = Roots::resolve(&request.paths).ok().filter(|_| meter.is_shown()) else {
         return work(request);
     };
-    if let Some((items, bytes)) = last_time(&*target.history(), &request.host, &roots) {
-        meter.expect(items, bytes);
-        return work(request);
-    }
     let options = WalkOptions {
         one_file_system: request.one_file_system,
         exclude_caches: request.exclude_caches,
         filter: request.filter.clone(),
         skip: target.skip(),
     };
-    let done = AtomicBool::new(false);
+    let (done, host) = (AtomicBool::new(false), request.host.clone());
     std::thread::scope(|threads| {
-        threads.spawn(|| count(&roots, &options, meter, &done));
+        threads.spawn(|| match last_time(&*target.history(), &host, &roots) {
+            Some((items, bytes)) => meter.expect(items, bytes),
+            None => count(&roots, &options, meter, &done),
+        });
         let result = work(request);
         done.store(true, Relaxed);
         result

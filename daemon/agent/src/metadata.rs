@@ -13,7 +13,7 @@ use crate::xattrs::{self, Thing};
 
 /// A file with more data extents than this is kept as one without holes: the
 /// list would cost more than the zeros.
-const MOST_EXTENTS: usize = 1_000_000;
+const MOST_EXTENTS: usize = 100_000;
 
 /// The part of `struct stat` that tells whether a thing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

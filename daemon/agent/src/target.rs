@@ -48,7 +48,7 @@ impl Target {
             None => Ok(Target::Here(Arc::new(Repository::open(Path::new(place))?))),
             Some(text) => {
                 let server = server(text, config, folder)?;
-                Ok(Target::There(Remote::open(server)?))
+                Ok(Target::There(Remote::new(server)))
             }
         }
     }

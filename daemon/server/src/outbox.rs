@@ -2,14 +2,15 @@
 //!
 //! The thread that takes a push's messages in must never wait for the agent to read: the agent
 //! may be sending, and both would wait for ever. So it leaves what it has to say here. Those who
-//! answer questions wait while much is left unread.
+//! answer questions wait while much is left unread, with the ends of answers too: an agent that asks
+//! and never reads fills no memory.
 
 use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use yore_store::{Error, Result};
-use yore_wire::{Answer, Failure, GATHERED, LONGEST, Packet};
+use yore_wire::{Answer, Failure, GATHERED, LONGEST, Packet, Wire};
 
 /// Bytes that may wait before those who answer have to.
 const WAITING: usize = 2 << 20;
@@ -36,7 +37,7 @@ impl Outbox {
         self.state.lock().expect("no panic while held")
     }
 
-    /// Says something now, however much waits.
+    /// Says something now, however much waits: what is said once in a push or a session.
     pub fn say(&self, packet: &Packet) {
         let mut bytes = Vec::new();
         packet.write(&mut bytes);
@@ -145,12 +146,18 @@ impl Reply {
 
     /// Ends the answer.
     pub fn done(self) {
-        self.outbox.say(&Packet::Done(self.number, self.answers));
+        // Who does not read any more does not miss it.
+        let _ = self.outbox.answer(&Packet::Done(self.number, self.answers));
     }
 
     /// Ends it with an error.
     pub fn failed(self, error: &Error) {
-        self.outbox.say(&Packet::Failed(self.number, Failure::from(error)));
+        self.fails(Failure::from(error));
+    }
+
+    /// The same with what was said before.
+    pub fn fails(self, failure: Failure) {
+        let _ = self.outbox.answer(&Packet::Failed(self.number, failure));
     }
 }
 
@@ -166,11 +173,49 @@ fn weight(answer: &Answer) -> usize {
         Answer::Listed(yore_wire::ListedStep::Enter(entry) | yore_wire::ListedStep::Item { entry, .. }) => {
             150 + entry.name.len() + entry.meta.target.len() + attributes(&entry.meta)
         }
-        _ => 200,
+        // Paths, attributes, damages: of any length, and few.
+        answer => {
+            let mut bytes = Vec::new();
+            answer.write(&mut bytes);
+            bytes.len()
+        }
     }
 }
 
 fn attributes(meta: &yore_store::Meta) -> usize {
     let xattrs: usize = meta.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
     xattrs + meta.data.as_ref().map_or(0, |extents| extents.len() * 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn who_asks_and_does_not_read_is_not_answered_for_ever() {
+        let outbox: Arc<Outbox> = Arc::default();
+        let (told, done) = channel();
+        let answering = outbox.clone();
+        let thread = std::thread::spawn(move || {
+            for number in 0.. {
+                let mut reply = Reply::new(answering.clone(), number);
+                if reply.push(Answer::Bytes(vec![0; GATHERED / 2])).is_err() || answering.state().is_broken {
+                    let _ = told.send(number);
+                    return;
+                }
+                reply.done();
+            }
+        });
+        // It comes to a halt by itself; what it waits for is that somebody reads, or that nobody can.
+        while outbox.state().bytes <= WAITING {
+            std::thread::yield_now();
+        }
+        assert!(outbox.state().bytes <= WAITING + GATHERED);
+        assert!(done.try_recv().is_err());
+        outbox.state().is_broken = true;
+        outbox.changed.notify_all();
+        thread.join().unwrap();
+        assert!(done.recv().unwrap() as usize <= WAITING / (GATHERED / 2) + 3);
+    }
 }

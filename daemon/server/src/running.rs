@@ -11,6 +11,10 @@ use std::time::{Duration, Instant};
 
 use yore_store::{Error, Result};
 
+/// How long a push may take that is ending: its agent is here again, and its connection is not seen
+/// to have broken yet.
+const ENDING: Duration = Duration::from_secs(3);
+
 /// How long a stale push may take to put away what it has.
 const PUT_AWAY: Duration = Duration::from_secs(60);
 
@@ -76,15 +80,12 @@ impl Running {
         let mut before = None;
         if let Some(other) = pushes.get(&repository).cloned() {
             let silent = now - other.heard.load(Ordering::Relaxed);
-            if silent < stale_after {
-                return Err(Error::Busy(format!(
-                    "another push into this repository is running, from {}; try again when it is done",
-                    other.from
-                )));
+            let patience = if silent < stale_after { ENDING } else { PUT_AWAY };
+            if silent >= stale_after {
+                (other.hang_up)();
+                before = Some(other.from.clone());
             }
-            (other.hang_up)();
-            before = Some(other.from.clone());
-            pushes = self.wait_for_end(pushes, repository)?;
+            pushes = self.wait_for_end(pushes, repository, patience)?;
         }
         pushes.insert(repository, session.clone());
         let push = RunningPush {
@@ -98,13 +99,15 @@ impl Running {
         &'a self,
         mut pushes: MutexGuard<'a, HashMap<i64, Arc<Seen>>>,
         repository: i64,
+        patience: Duration,
     ) -> Result<MutexGuard<'a, HashMap<i64, Arc<Seen>>>> {
-        let until = Instant::now() + PUT_AWAY;
+        let until = Instant::now() + patience;
         while pushes.contains_key(&repository) {
             let Some(left) = until.checked_duration_since(Instant::now()) else {
-                return Err(Error::Busy(
-                    "a push that lost its connection is being put away; try again".into(),
-                ));
+                let from = pushes.get(&repository).map_or("", |other| other.from.as_str());
+                return Err(Error::Busy(format!(
+                    "another push into this repository is running, from {from}; try again when it is done"
+                )));
             };
             (pushes, _) = self.ended.wait_timeout(pushes, left).expect("no panic while held");
         }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, RwLock, Weak};
 
 use yore_store::{Committed, Error, Repository, Result};
@@ -66,12 +65,8 @@ impl Server {
 
     /// One line to stderr, which is the journal where the server is a service.
     pub fn complain(&self, message: fmt::Arguments<'_>) {
-        eprintln!("yored: {message}");
-    }
-
-    /// Whether it is time to show how far a session is.
-    pub fn progress_due(&self, last: &AtomicI64, now: i64) -> bool {
-        last.swap(now, Ordering::Relaxed) != now
+        // What an agent says of itself must not look like another line of ours.
+        eprintln!("yored: {}", crate::text::one_line(&message.to_string()));
     }
 
     /// Remembers a session for as long as what is returned lives.

@@ -16,7 +16,7 @@ use russh::server::{self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Session,
 use russh::{Channel, ChannelId, MethodKind, MethodSet};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use yore_agent::remote::{Blocking, Ended, preferred};
+use yore_agent::remote::{Blocking, Ended, ending, preferred};
 
 use crate::logins::Logins;
 use crate::server::Server;
@@ -54,7 +54,7 @@ impl Ssh {
             auth_rejection_time_initial: Some(Duration::ZERO),
             keys: vec![host_key],
             window_size: 16 << 20,
-            maximum_packet_size: 64 << 10,
+            maximum_packet_size: 60 << 10,
             channel_buffer_size: 32,
             preferred: preferred(),
             max_auth_attempts: 10,
@@ -126,15 +126,17 @@ impl Ssh {
         };
         let socket = Arc::new(socket);
         let in_time = Arc::new(AtomicBool::new(false));
-        let ended = Ended::default();
+        let (end, ended) = ending();
+        let counted = Arc::new(counted);
         let guest = Guest {
             ssh: self.clone(),
+            counted: counted.clone(),
             peer,
             caller: None,
             channel: None,
             in_time: in_time.clone(),
             socket: socket.clone(),
-            ended: ended.clone(),
+            ended,
         };
         let patience = Duration::from_secs(self.server.config().login_timeout.0.max(1) as u64);
         let deadline = {
@@ -149,14 +151,14 @@ impl Ssh {
         if let Ok(running) = server::run_stream(self.config.clone(), stream, guest).await {
             let _ = running.await;
         }
-        ended.set();
+        drop(end);
         deadline.abort();
         let _ = socket.shutdown(Shutdown::Both);
         drop(counted);
     }
 }
 
-/// A connection that counts.
+/// A connection that counts: until it and its session, which may be answering still, have ended.
 struct Counted {
     ssh: Arc<Ssh>,
     address: IpAddr,
@@ -177,13 +179,13 @@ impl Drop for Counted {
 /// One connection, before and while it is served.
 struct Guest {
     ssh: Arc<Ssh>,
+    counted: Arc<Counted>,
     peer: SocketAddr,
     caller: Option<Caller>,
     channel: Option<Channel<Msg>>,
     /// The session has begun; until then it has to hurry.
     in_time: Arc<AtomicBool>,
     socket: Arc<std::net::TcpStream>,
-    /// The connection is over.
     ended: Ended,
 }
 
@@ -308,12 +310,12 @@ impl server::Handler for Guest {
         self.in_time.store(true, Ordering::Relaxed);
         session.channel_success(channel)?;
         let (read, write) = tokio::io::split(stream.into_stream());
-        let (handle, ended) = (Handle::current(), self.ended.clone());
-        let reader = Box::new(Blocking::new(handle.clone(), ended.clone(), read));
-        let writer = Box::new(Blocking::new(handle, ended, write));
+        let handle = Handle::current();
+        let reader = Box::new(Blocking::new(handle.clone(), read, self.ended.clone()));
+        let writer = Box::new(Blocking::new(handle, write, self.ended.clone()));
         let socket = self.socket.clone();
         let hang_up = Box::new(move || drop(socket.shutdown(Shutdown::Both)));
-        let running = self.ssh.sessions.clone().try_acquire_owned();
+        let running = (self.ssh.sessions.clone().try_acquire_owned(), self.counted.clone());
         let server = self.ssh.server.clone();
         let begun = std::thread::Builder::new().name("yore-session".into()).spawn(move || {
             session::run(&server, caller, reader, writer, hang_up);

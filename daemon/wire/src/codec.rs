@@ -10,9 +10,16 @@
 //! | hashes and the like | as they are, their length being fixed |
 //!
 //! What is read was sent by somebody else: nothing is taken for granted, and memory is taken
-//! only for bytes that are there.
+//! only for bytes that are there. Elements of lists are larger in memory than on the wire (an
+//! empty name takes 1 byte there and 24 here), so all that one packet has may take [`ROOM`].
+
+use std::mem::size_of;
 
 use yore_store::Hash;
+
+/// Bytes of memory that the elements of a packet's lists may take together. What they point to
+/// was in the packet, and is bounded by its length.
+pub const ROOM: usize = 8 << 20;
 
 /// What came is not what the protocol says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,23 +31,36 @@ pub type Decoded<T> = Result<T, Malformed>;
 
 /// Reads values from a packet.
 #[derive(Debug)]
-pub struct Input<'a>(&'a [u8]);
+pub struct Input<'a> {
+    bytes: &'a [u8],
+    /// What is left of [`ROOM`].
+    room: usize,
+}
 
 impl<'a> Input<'a> {
     /// From the bytes of one packet.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Input(bytes)
+        Input { bytes, room: ROOM }
     }
 
     /// Bytes that have not been read.
     pub fn left(&self) -> usize {
-        self.0.len()
+        self.bytes.len()
+    }
+
+    /// Takes memory for so many values off what the packet may have.
+    pub fn take_room<T>(&mut self, count: usize) -> Decoded<()> {
+        let left = count
+            .checked_mul(size_of::<T>())
+            .and_then(|bytes| self.room.checked_sub(bytes));
+        self.room = left.ok_or(Malformed("more values than a packet may have"))?;
+        Ok(())
     }
 
     /// The next so many bytes.
     pub fn take(&mut self, count: usize) -> Decoded<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count).ok_or(Malformed("it ends early"))?;
-        self.0 = rest;
+        let (taken, rest) = self.bytes.split_at_checked(count).ok_or(Malformed("it ends early"))?;
+        self.bytes = rest;
         Ok(taken)
     }
 
@@ -51,7 +71,7 @@ impl<'a> Input<'a> {
 
     /// Nothing may follow.
     pub fn end(self) -> Decoded<()> {
-        match self.0.is_empty() {
+        match self.bytes.is_empty() {
             true => Ok(()),
             false => Err(Malformed("something follows its end")),
         }
@@ -240,7 +260,8 @@ pub fn read_list<T: Wire>(input: &mut Input<'_>) -> Decoded<Vec<T>> {
     if count > input.left() {
         return Err(Malformed("it ends early"));
     }
-    let mut list = Vec::new();
+    input.take_room::<T>(count)?;
+    let mut list = Vec::with_capacity(count);
     for _ in 0..count {
         list.push(input.get()?);
     }
@@ -375,5 +396,17 @@ mod tests {
                 .is_err()
         );
         assert!(Input::new(&[2]).get::<bool>().is_err());
+    }
+
+    #[test]
+    fn many_small_values_do_not_take_much_memory() {
+        let names = |count: usize| {
+            let mut bytes = Vec::new();
+            write_list(&vec![Vec::<u8>::new(); count], &mut bytes);
+            bytes
+        };
+        let fit = ROOM / size_of::<Vec<u8>>();
+        assert!(Input::new(&names(fit)).get::<Vec<Vec<u8>>>().is_ok());
+        assert!(Input::new(&names(fit + 1)).get::<Vec<Vec<u8>>>().is_err());
     }
 }

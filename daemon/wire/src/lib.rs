@@ -1,4 +1,4 @@
-//! The messages that both ends of a push speak, and nothing else.
+//! The messages that both ends of a push speak, and nothing else; PROTOCOL.md describes them all.
 //!
 //! A push is a stream of [`Message`]s from the agent, in the order of its walk; contents come
 //! before the entries that name them. The agent asks two things on the way (what it can tell a
@@ -12,7 +12,7 @@ mod values;
 
 use yore_store::{Body, Frame, Hash, Ingest, LargeOp, Meta, Result};
 
-pub use codec::{Decoded, Input, Malformed, Wire};
+pub use codec::{Decoded, Input, Malformed, ROOM, Wire};
 pub use packet::*;
 pub use question::*;
 

@@ -280,6 +280,7 @@ fn write_answers(kind: u8, number: u64, answers: &[Answer], out: &mut Vec<u8>) {
 fn answers(input: &mut Input<'_>) -> Decoded<Vec<Answer>> {
     let mut answers = Vec::new();
     while input.left() > 0 {
+        input.take_room::<Answer>(1)?;
         answers.push(input.get()?);
     }
     Ok(answers)

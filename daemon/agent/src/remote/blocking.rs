@@ -1,61 +1,55 @@
 //! Asynchronous streams as blocking ones: a read waits in the runtime that serves the stream.
+//!
+//! A channel of russh says nothing when its connection has ended: whoever waits for it waits for
+//! ever. So each of these streams is told of the end by itself.
 
-use std::future::{Future, poll_fn};
 use std::io::{self, Read, Write};
-use std::pin::pin;
-use std::task::Poll;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-/// Whether a connection has ended: whoever waits for it comes back then. russh itself leaves a
-/// writer waiting for ever whose window was used up.
-#[derive(Clone, Default)]
-pub struct Ended(watch::Sender<bool>);
+/// Tells streams that their connection has ended; dropping it tells too.
+pub struct End {
+    _sender: watch::Sender<()>,
+}
+
+/// Whether the connection of a stream has ended.
+#[derive(Clone)]
+pub struct Ended(watch::Receiver<()>);
+
+/// The two ends of telling that a connection has ended.
+pub fn ending() -> (End, Ended) {
+    let (end, ended) = watch::channel(());
+    (End { _sender: end }, Ended(ended))
+}
 
 impl Ended {
-    /// It has.
-    pub fn set(&self) {
-        self.0.send_replace(true);
-    }
-
-    /// Waits for the work, no longer than the connection lasts.
-    async fn or<T>(&self, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-        let mut changes = self.0.subscribe();
-        let (mut work, mut ended) = (pin!(work), pin!(changes.wait_for(|ended| *ended)));
-        poll_fn(|context| match work.as_mut().poll(context) {
-            Poll::Pending => ended
-                .as_mut()
-                .poll(context)
-                .map(|_| Err(io::ErrorKind::BrokenPipe.into())),
-            done => done,
-        })
-        .await
+    /// Waits for the end.
+    async fn wait(&mut self) {
+        // Nothing is ever sent: a change is that the sender is gone.
+        while self.0.changed().await.is_ok() {}
     }
 }
 
 /// A stream, used by threads that are none of its runtime's.
 pub struct Blocking<T> {
     handle: Handle,
-    ended: Ended,
     /// There until it is dropped.
     inner: Option<T>,
+    ended: Ended,
 }
 
 impl<T> Blocking<T> {
     /// `inner`, served by the runtime of `handle` until its connection has ended.
-    pub fn new(handle: Handle, ended: Ended, inner: T) -> Self {
+    pub fn new(handle: Handle, inner: T, ended: Ended) -> Self {
         let inner = Some(inner);
-        Blocking { handle, ended, inner }
+        Blocking { handle, inner, ended }
     }
 
-    fn parts(&mut self) -> (&Handle, &Ended, &mut T) {
-        (
-            &self.handle,
-            &self.ended,
-            self.inner.as_mut().expect("there until dropped"),
-        )
+    fn parts(&mut self) -> (&Handle, &mut T, &mut Ended) {
+        let inner = self.inner.as_mut().expect("there until dropped");
+        (&self.handle, inner, &mut self.ended)
     }
 }
 
@@ -69,19 +63,39 @@ impl<T> Drop for Blocking<T> {
 
 impl<T: AsyncRead + Unpin> Read for Blocking<T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let (handle, ended, inner) = self.parts();
-        handle.block_on(ended.or(inner.read(buffer)))
+        let (handle, inner, ended) = self.parts();
+        handle.block_on(async {
+            tokio::select! {
+                // What has arrived is read before the end is seen.
+                biased;
+                read = inner.read(buffer) => read,
+                () = ended.wait() => Ok(0),
+            }
+        })
     }
 }
 
 impl<T: AsyncWrite + Unpin> Write for Blocking<T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let (handle, ended, inner) = self.parts();
-        handle.block_on(ended.or(inner.write(bytes)))
+        let (handle, inner, ended) = self.parts();
+        handle.block_on(async {
+            tokio::select! {
+                biased;
+                () = ended.wait() => Err(io::ErrorKind::BrokenPipe.into()),
+                written = inner.write(bytes) => written,
+            }
+        })
     }
+
     fn flush(&mut self) -> io::Result<()> {
-        let (handle, ended, inner) = self.parts();
-        handle.block_on(ended.or(inner.flush()))
+        let (handle, inner, ended) = self.parts();
+        handle.block_on(async {
+            tokio::select! {
+                biased;
+                () = ended.wait() => Err(io::ErrorKind::BrokenPipe.into()),
+                flushed = inner.flush() => flushed,
+            }
+        })
     }
 }
 
@@ -93,10 +107,10 @@ mod tests {
     fn who_waits_for_a_connection_comes_back_when_it_ends() {
         let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
         let (one, _other) = tokio::io::duplex(16);
-        let ended = Ended::default();
-        let mut stream = Blocking::new(runtime.handle().clone(), ended.clone(), one);
+        let (end, ended) = ending();
+        let mut stream = Blocking::new(runtime.handle().clone(), one, ended);
         let waiting = std::thread::spawn(move || stream.write_all(&[0; 17]));
-        ended.set();
+        drop(end);
         let error = waiting.join().unwrap().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     }

@@ -134,6 +134,10 @@ impl OpenContent for RemoteContent {
                 Some(bytes) => bytes,
                 None => self.fetch(piece, ahead.max((end - at).div_ceil(PIECE)).min(MOST_AHEAD))?,
             };
+            // Whole small contents come as the server has them.
+            if bytes.len() as u64 != PIECE.min(self.size - piece * PIECE) {
+                return Err(Error::Damaged(format!("content {} has another length", self.content)));
+            }
             let take = (bytes.len() - inside).min((end - at) as usize);
             let target = (at - offset) as usize;
             buffer[target..target + take].copy_from_slice(&bytes[inside..inside + take]);

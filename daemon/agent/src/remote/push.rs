@@ -4,11 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use yore_store::delta::{Signature, SignatureBuilder};
-use yore_store::{BaseValues, Committed, Hash, PushOptions, Result, Snapshot};
+use yore_store::{BaseValues, Committed, GROUP, Hash, PushOptions, Result, Snapshot};
 use yore_wire::{Answer, ListedStep, Message, PushStart, Question};
 
 use super::{Alive, Connection, Server, unexpected};
 use crate::destination::{Destination, KeptGroups, Listed, Questions, Receiver};
+
+/// Ranges of one question: a packet has to hold them.
+const RANGES: usize = 1 << 16;
 
 /// Begins a push.
 pub(crate) fn begin(server: &Server, options: PushOptions, dry_run: bool) -> Result<Destination> {
@@ -106,7 +109,12 @@ impl Questions for Asked {
             values.groups.extend(groups);
             values.zero_segments.extend(zero_segments);
         }
-        Ok(found)
+        // Whoever uses them goes by the length.
+        let fits = |values: &BaseValues| values.groups.len() as u64 == values.size.div_ceil(GROUP);
+        match found.as_ref().is_none_or(fits) {
+            true => Ok(found),
+            false => Err(unexpected(self.0.place())),
+        }
     }
 
     fn signature(&self, hash: &Hash, ranges: &[(u64, u64)], block_len: u32) -> Result<Signature> {
@@ -115,18 +123,20 @@ impl Questions for Asked {
         let mut offsets = ranges
             .iter()
             .flat_map(|&(start, length)| (0..length / step).map(move |block| start + block * step));
-        let question = Question::Signature {
-            hash: *hash,
-            block_len,
-            ranges: ranges.to_vec(),
-        };
-        for answer in self.0.ask(question)? {
-            let Answer::Sums(sums) = answer? else {
-                return Err(unexpected(self.0.place()));
+        for ranges in ranges.chunks(RANGES) {
+            let question = Question::Signature {
+                hash: *hash,
+                block_len,
+                ranges: ranges.to_vec(),
             };
-            for sum in sums {
-                let offset = offsets.next().ok_or_else(|| unexpected(self.0.place()))?;
-                builder.sum(offset, sum);
+            for answer in self.0.ask(question)? {
+                let Answer::Sums(sums) = answer? else {
+                    return Err(unexpected(self.0.place()));
+                };
+                for sum in sums {
+                    let offset = offsets.next().ok_or_else(|| unexpected(self.0.place()))?;
+                    builder.sum(offset, sum);
+                }
             }
         }
         Ok(builder.finish())

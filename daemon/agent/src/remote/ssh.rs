@@ -11,7 +11,7 @@ use russh::{Preferred, cipher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
 
-use super::blocking::{Blocking, Ended};
+use super::blocking::{Blocking, ending};
 use super::transport::Transport;
 use super::{Address, ConnectError};
 
@@ -111,16 +111,23 @@ pub fn connect(address: &Address, user: &str, login: &Login, pinned: &str) -> Re
             return Err(error);
         }
     };
-    let (handle, ended) = (runtime.handle().clone(), Ended::default());
-    let session = Arc::new(Session {
-        runtime: Mutex::new(Some(runtime)),
-        ended: ended.clone(),
-        _session: session,
+    let handle = runtime.handle().clone();
+    let (end, ended) = ending();
+    // When the connection ends, `end` is dropped.
+    runtime.spawn(async move {
+        let _ = session.await;
+        drop(end);
     });
+    let runtime = Mutex::new(Some(runtime));
     Ok(Transport {
-        reader: Box::new(Blocking::new(handle.clone(), ended.clone(), reader)),
-        writer: Box::new(Blocking::new(handle, ended, writer)),
-        hang_up: Box::new(move || session.end()),
+        reader: Box::new(Blocking::new(handle.clone(), reader, ended.clone())),
+        writer: Box::new(Blocking::new(handle, writer, ended)),
+        hang_up: Box::new(move || {
+            // The tasks are dropped, the socket with them; whoever waits is told of the end.
+            if let Some(runtime) = runtime.lock().expect("no panic while held").take() {
+                runtime.shutdown_background();
+            }
+        }),
     })
 }
 
@@ -144,7 +151,7 @@ async fn begin(
         keepalive_interval: Some(Duration::from_secs(30)),
         keepalive_max: 6,
         window_size: 16 << 20,
-        maximum_packet_size: 64 << 10,
+        maximum_packet_size: 60 << 10,
         channel_buffer_size: 256,
         ..client::Config::default()
     };
@@ -210,21 +217,4 @@ async fn open(address: &Address, user: &str, login: &Login, pinned: &str) -> Res
         .map_err(lost)?;
     let (read, write) = tokio::io::split(channel.into_stream());
     Ok((session, Box::new(read), Box::new(write)))
-}
-
-/// What keeps a connection alive.
-struct Session {
-    runtime: Mutex<Option<Runtime>>,
-    ended: Ended,
-    _session: client::Handle<Observer>,
-}
-
-impl Session {
-    fn end(&self) {
-        if let Some(runtime) = self.runtime.lock().expect("no panic while held").take() {
-            // The tasks are dropped, the socket with them; whoever waits gets an error.
-            runtime.shutdown_background();
-        }
-        self.ended.set();
-    }
 }

@@ -6,21 +6,26 @@
 //!            └─ the push's messages ──▶ push ───────┘
 //! ```
 //!
-//! Each is a thread; all are confined to the user's folder, and end with the connection. The reader
-//! never waits for the writer, and the push never waits for anybody but its turn. What an
-//! agent may leave waiting here is bounded: questions in number, messages in bytes.
+//! Each is a thread; all are confined to the user's folder, and end with the connection. The push waits
+//! for its turn, and where it answers, as the workers do, for an agent that leaves much unread; taking
+//! messages in it says nothing that could have to wait. So an agent that always reads, as ours does in a
+//! thread of its own, cannot be in a deadlock with it. What an agent may leave waiting here is bounded:
+//! questions in number and bytes, messages in number, each being 4 MiB at most.
 
 mod enrol;
 mod push;
 mod question;
+#[cfg(test)]
+mod tests;
 
 use std::io::{Read, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
-use yore_store::{Compression, Error, Repository, Result, Snapshot};
+use yore_store::{Budget as _, Compression, Error, Repository, Result, Snapshot};
 use yore_wire::{Answer, Failure, NEWEST, OLDEST, Opened, Packet, PacketReader, Question, Welcome, common_version};
 
 use crate::accounts::{Key, NewSession, RepositoryName, RepositoryRow, User};
@@ -35,11 +40,20 @@ const WORKERS: usize = 3;
 /// Questions of one session that may wait.
 const MOST_ASKED: usize = 256;
 
+/// Bytes of questions of one session that may wait.
+const MOST_ASKED_BYTES: usize = 8 << 20;
+
 /// Messages of a push that may wait; each is 4 MiB at most.
 const MOST_TOLD: usize = 4;
 
+/// Seconds between two looks of others at how far a session is.
+const SHOW: i64 = 5;
+
 /// Bytes that the caches of a session's repository keep.
 const CACHE: usize = 12 << 20;
+
+/// What an empty repository takes, in bytes: ballast and catalog.
+const NEW_REPOSITORY: u64 = 5 << 20;
 
 /// How data in new repositories is compressed.
 const COMPRESSION: Compression = Compression::Zstd(3);
@@ -67,11 +81,16 @@ struct Session {
     seen: Arc<Seen>,
     outbox: Arc<Outbox>,
     opened: OnceLock<Open>,
+    /// Whether a repository was asked for.
+    opening: Mutex<bool>,
     /// The base of the push that is running: what a listing lists.
     base: Mutex<Option<Snapshot>>,
     asked: AtomicUsize,
+    asked_bytes: AtomicUsize,
     /// Its number in the accounts.
     number: AtomicI64,
+    /// When it was shown there how far it is.
+    shown: AtomicI64,
 }
 
 /// The repository that a session has opened.
@@ -99,9 +118,12 @@ pub fn run(
         seen,
         outbox: Arc::default(),
         opened: OnceLock::new(),
+        opening: Mutex::default(),
         base: Mutex::default(),
         asked: AtomicUsize::new(0),
+        asked_bytes: AtomicUsize::new(0),
         number: AtomicI64::new(0),
+        shown: AtomicI64::new(0),
     });
     if let Err(error) = session.confine() {
         server.complain(format_args!("{}: a session cannot be confined: {error}", session.who()));
@@ -186,7 +208,7 @@ impl Session {
     fn read(
         &self,
         mut packets: PacketReader<Box<dyn Read + Send>>,
-        ask: &Sender<(u64, Question)>,
+        ask: &Sender<(u64, Question, usize)>,
         tell: &std::sync::mpsc::SyncSender<Told>,
     ) -> Result<()> {
         let refused = |text: &str| Error::Refused(text.to_owned());
@@ -228,10 +250,12 @@ impl Session {
                     tell.send(Told::Asked(number, question)).map_err(|_| gone(()))?;
                 }
                 Packet::Ask(number, question) => {
-                    if self.asked.fetch_add(1, Ordering::Relaxed) >= MOST_ASKED {
+                    let length = packets.last_length() as usize;
+                    let waiting = self.asked_bytes.fetch_add(length, Ordering::Relaxed);
+                    if self.asked.fetch_add(1, Ordering::Relaxed) >= MOST_ASKED || waiting > MOST_ASKED_BYTES {
                         return Err(refused("too many questions at once"));
                     }
-                    ask.send((number, question))
+                    ask.send((number, question, length))
                         .map_err(|_| refused("the session has ended"))?;
                 }
                 _ => return Err(refused("that is what a server says")),
@@ -242,7 +266,8 @@ impl Session {
     /// Shows others how far the session is, now and then.
     fn progress(&self, bytes: u64) {
         let now = self.server.now();
-        if self.server.progress_due(&self.number, now) {
+        if now >= self.shown.load(Ordering::Relaxed) + SHOW {
+            self.shown.store(now, Ordering::Relaxed);
             let what = match (self.opened.get(), self.base.lock().map(|base| base.is_some())) {
                 (Some(open), _) if self.server.running.has(open.row.id) => "push",
                 (Some(_), _) => "read",
@@ -255,16 +280,17 @@ impl Session {
         }
     }
 
-    fn work(&self, asked: &Mutex<Receiver<(u64, Question)>>) {
+    fn work(&self, asked: &Mutex<Receiver<(u64, Question, usize)>>) {
         loop {
             let next = asked.lock().expect("no panic while held").recv();
-            let Ok((number, question)) = next else { return };
+            let Ok((number, question, length)) = next else { return };
             let mut reply = Reply::new(self.outbox.clone(), number);
             match self.answer(question, &mut reply) {
                 Ok(()) => reply.done(),
                 Err(error) => reply.failed(&error),
             }
             self.asked.fetch_sub(1, Ordering::Relaxed);
+            self.asked_bytes.fetch_sub(length, Ordering::Relaxed);
         }
     }
 
@@ -286,6 +312,12 @@ impl Session {
     fn open(&self, name: &str, to_push: bool) -> Result<Opened> {
         let key = self.caller.key.as_ref();
         let key = key.ok_or_else(|| Error::Denied("a password only enrols a machine; `yore link` does".into()))?;
+        let mut opening = self.opening.lock().expect("no panic while held");
+        if std::mem::replace(&mut *opening, true) {
+            // Before anything is made: each session has one.
+            return Err(Error::Refused("a repository is open already".into()));
+        }
+        drop(opening);
         let accounts = &self.server.accounts;
         let denied = |error: crate::accounts::Error| Error::Denied(error.to_string());
         let name: RepositoryName = name.parse().map_err(denied)?;
@@ -303,6 +335,7 @@ impl Session {
         };
         let repository = match Repository::open_with_cache(&path, CACHE) {
             Err(Error::NotARepository(_)) if to_push => {
+                self.reserve_new(&row, &path)?;
                 Repository::init(&path, COMPRESSION)?;
                 Repository::open_with_cache(&path, CACHE)
             }
@@ -323,5 +356,14 @@ impl Session {
             Ok(()) => Ok(opened),
             Err(_) => Err(Error::Refused("a repository is open already".into())),
         }
+    }
+
+    /// A new repository takes room too, before the first push comes.
+    fn reserve_new(&self, row: &RepositoryRow, path: &Path) -> Result<()> {
+        std::fs::create_dir_all(path).map_err(|source| Error::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        self.quota(row, path)?.reserve(NEW_REPOSITORY)
     }
 }

@@ -4,13 +4,15 @@
 //! leaves what was received for the next push of the same line. The agent hears the reason at
 //! once; whatever else it sends is read and dropped, so that it can.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use yore_store::{Committed, Error, Ingest, PushOptions, Result};
-use yore_wire::{Answer, Failure, Packet, PushStart, Question, deliver};
+use yore_store::{Committed, Error, Ingest, LARGEST, LargeOp, PushOptions, Result};
+use yore_wire::{Answer, Failure, Message, Packet, PushStart, Question, deliver};
 
 use super::{Session, Told};
+use crate::accounts::RepositoryRow;
 use crate::ledger::Quota;
 use crate::outbox::Reply;
 use crate::running::RunningPush;
@@ -21,6 +23,12 @@ const NAMES: usize = 4096;
 /// The longest name of a machine, and the most roots and tags that a push may have.
 const MOST_HOST: usize = 255;
 const MOST_WORDS: usize = 10_000;
+
+/// Zeros and copies that are taken in in one turn, in bytes.
+const STEP: u64 = 256 << 20;
+
+/// The longest time from one push to the next that is believed, in seconds.
+const MOST_INTERVAL: u64 = 366 * 24 * 60 * 60;
 
 /// A push under way.
 struct Push {
@@ -33,9 +41,11 @@ pub(super) fn receive(session: &Arc<Session>, told: &Receiver<Told>) {
     let mut state = State::Idle;
     for message in told {
         state = match message {
-            Told::Message(message) => state.message(session, message),
+            Told::Message(message) => steps(message).fold(state, |state, step| state.message(session, step)),
             Told::Asked(number, question) => state.asked(session, number, question),
         };
+        // While it waited for its turn nobody could be heard.
+        session.seen.touch(session.server.now());
     }
     if let State::Pushing(push) = state {
         // The connection is gone in the midst of it.
@@ -54,7 +64,7 @@ enum State {
 }
 
 impl State {
-    fn message(self, session: &Session, message: yore_wire::Message) -> State {
+    fn message(self, session: &Session, message: Message) -> State {
         match self {
             State::Pushing(mut push) => {
                 let turn = session.server.turns.take(session.caller.user.id);
@@ -88,7 +98,7 @@ impl State {
                 State::Idle
             }
             (State::Failed(failure), Question::Commit { .. }) => {
-                session.outbox.say(&Packet::Failed(number, failure));
+                reply.fails(failure);
                 State::Idle
             }
             (State::Idle | State::Failed(_), Question::Abort) => {
@@ -152,9 +162,10 @@ impl Session {
             return Ok(None);
         }
         let running = self.server.begin_push(&open.row, &self.caller, &self.seen)?;
-        let interval = start.interval.and_then(|seconds| i64::try_from(seconds).ok());
+        let interval = start.interval.filter(|seconds| *seconds <= MOST_INTERVAL);
+        let interval = interval.map(|seconds| seconds as i64);
         self.server.pushing(&open.row, &self.caller, interval)?;
-        let quota = self.quota()?;
+        let quota = self.quota(&open.row, open.repository.path())?;
         let ingest = Ingest::begin(&open.repository, options, Box::new(quota))?;
         tell_kept(&ingest, reply)?;
         let base = ingest.base().cloned();
@@ -169,8 +180,8 @@ impl Session {
         }))
     }
 
-    fn quota(&self) -> Result<Quota> {
-        let open = self.opened()?;
+    /// What may be written into a repository of this user.
+    pub(super) fn quota(&self, row: &RepositoryRow, path: &Path) -> Result<Quota> {
         let server = &self.server;
         let repositories = server.repositories_of(self.caller.user.id)?;
         server.ledger.begin(self.caller.user.id, &repositories)?;
@@ -179,8 +190,8 @@ impl Session {
         Ok(Quota {
             ledger: server.ledger.clone(),
             user,
-            repository: open.row.id,
-            path: open.repository.path().to_owned(),
+            repository: row.id,
+            path: path.to_owned(),
             quota: server.quota(user)?,
             floor: server.config().keep_free.0,
             make_room,
@@ -217,6 +228,28 @@ impl Session {
     }
 }
 
+/// A message in steps that take little time each: a few bytes may stand for terabytes of zeros, and
+/// others want their turns.
+fn steps(message: Message) -> Box<dyn Iterator<Item = Message>> {
+    let cut = |length: u64| {
+        (0..length.max(1))
+            .step_by(STEP as usize)
+            .map(move |at| (at, STEP.min(length - at)))
+    };
+    match message {
+        Message::Large(LargeOp::Zeros { length }) if length <= LARGEST => {
+            Box::new(cut(length).map(|(_, length)| Message::Large(LargeOp::Zeros { length })))
+        }
+        Message::Large(LargeOp::Copy { from, length }) if length <= LARGEST => {
+            Box::new(cut(length).map(move |(at, length)| {
+                let from = from.saturating_add(at);
+                Message::Large(LargeOp::Copy { from, length })
+            }))
+        }
+        message => Box::new(std::iter::once(message)),
+    }
+}
+
 /// Refuses what no agent of ours would begin.
 fn check(start: &PushStart) -> Result<()> {
     let clean = |root: &Vec<u8>| root.starts_with(b"/") && !root.contains(&0);
@@ -247,4 +280,34 @@ fn tell_kept(ingest: &Ingest, reply: &mut Reply) -> Result<()> {
         reply.push(Answer::Kept(names))?;
     }
     ingest.kept_groups(&mut |key, first, values| reply.push(Answer::KeptGroups { key, first, values }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_pieces_are_taken_in_steps() {
+        let zeros = |length| steps(Message::Large(LargeOp::Zeros { length })).collect::<Vec<_>>();
+        assert_eq!(zeros(STEP).len(), 1);
+        assert_eq!(
+            zeros(0),
+            [Message::Large(LargeOp::Zeros { length: 0 })],
+            "it is refused, not lost"
+        );
+        assert_eq!(zeros(2 * STEP + 1)[2], Message::Large(LargeOp::Zeros { length: 1 }));
+        let copy = steps(Message::Large(LargeOp::Copy {
+            from: 7,
+            length: STEP + 1,
+        }))
+        .collect::<Vec<_>>();
+        let second = Message::Large(LargeOp::Copy {
+            from: 7 + STEP,
+            length: 1,
+        });
+        assert_eq!(copy[1..], [second]);
+        let endless = Message::Large(LargeOp::Zeros { length: u64::MAX });
+        assert_eq!(steps(endless).count(), 1, "it is refused whole");
+        assert_eq!(steps(Message::Leave).count(), 1);
+    }
 }

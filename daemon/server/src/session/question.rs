@@ -19,6 +19,9 @@ use crate::outbox::Reply;
 /// Bytes of one piece of a content.
 const PIECE: usize = 256 << 10;
 
+/// Letters of a failure that an agent reports.
+const MOST_FAILURE: usize = 2000;
+
 /// Values and sums in one piece of an answer.
 const PIECES: usize = 1024;
 
@@ -61,6 +64,7 @@ pub(super) fn answer(session: &Session, open: &Open, question: Question, reply: 
             ranges,
         } => signature(repository, &hash, block_len, &ranges, reply),
         Question::Report { failure } => {
+            let failure: String = failure.chars().take(MOST_FAILURE).collect();
             session.server.push_failed(open.row.id, &session.caller, &failure);
             Ok(())
         }

@@ -52,10 +52,10 @@ impl History {
         push.commit(0).unwrap().snapshot
     }
 
-    /// Leaves what a push leaves whose process was killed.
+    /// Leaves what a push leaves whose process was killed, long ago.
     pub fn leave_a_dead_push(&self) {
         let catalog = rusqlite::Connection::open(self.repository.path().join("catalog.sqlite3")).unwrap();
-        let row = "INSERT INTO pushes (id, line, snapshot, entry) VALUES (777777, 1, 777777, 777777)";
+        let row = "INSERT INTO pushes (id, line, snapshot, entry, time) VALUES (777777, 1, 777777, 777777, 0)";
         assert_eq!(catalog.execute(row, []).unwrap(), 1);
     }
 }

@@ -221,7 +221,7 @@ pub struct FrameRow {
 }
 
 /// Bytes of a [`FrameRow`] in the catalog.
-const FRAME_ROW: usize = 48;
+pub(crate) const FRAME_ROW: usize = 48;
 
 /// A stretch of frames inside one stored file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! Contents that arrive whole: small ones that share a frame, medium ones of several frames.
 
+use std::collections::HashSet;
+
 use crate::catalog::Content;
 use crate::frame::Frame;
 use crate::ingest::Ingest;
@@ -72,9 +74,9 @@ impl Ingest {
     }
 
     /// Those that the repository does not have whole.
-    fn unknown(&self, contents: &[(Hash, u64)]) -> Result<Vec<Hash>> {
+    fn unknown(&self, contents: &[(Hash, u64)]) -> Result<HashSet<Hash>> {
         let connection = self.repository.connection()?;
-        let mut unknown = Vec::new();
+        let mut unknown = HashSet::new();
         for (hash, _) in contents {
             if self.recent.contains_key(hash) {
                 continue;
@@ -82,7 +84,7 @@ impl Ingest {
             let known = Content::find(&connection, hash, Some(self.writer.push))?;
             // One that is a delta now becomes whole again by what has just come.
             if known.is_none_or(|known| known.base.is_some()) {
-                unknown.push(*hash);
+                unknown.insert(*hash);
             }
         }
         Ok(unknown)

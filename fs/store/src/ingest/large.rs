@@ -26,6 +26,13 @@ use crate::tree_hash::{self, Value, group_value, segment_value};
 use crate::write::frame_row;
 use crate::{ContentId, Error, Hash, Result};
 
+/// Matches of one content that are remembered. A sender that copies byte by byte must not fill
+/// the memory; an honest one copies blocks.
+const MOST_MATCHES: usize = 1 << 20;
+
+/// Those of a whole push.
+const MOST_MATCHES_OF_ALL: usize = 2 << 20;
+
 /// The next piece of a large content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LargeOp {
@@ -195,7 +202,9 @@ impl Ingest {
         if known.is_some() {
             self.unused_runs.extend(large.parts.iter().filter_map(|part| part.run));
         }
-        if let Some(base) = large.base.filter(|base| base.content.id != id) {
+        let fit = self.matches_kept + large.matches.len() <= MOST_MATCHES_OF_ALL;
+        if let Some(base) = large.base.filter(|base| base.content.id != id && fit) {
+            self.matches_kept += large.matches.len();
             self.matches.insert(base.content.id, (id, large.matches));
         }
         Ok(())
@@ -505,9 +514,12 @@ impl LargeContent {
 
     /// Remembers that `length` bytes from `new` are those of the base from `old`.
     fn matched(&mut self, new: u64, old: u64, length: u64) {
+        let count = self.matches.len();
         match self.matches.last_mut() {
             Some(last) if last.new + last.len == new && last.old + last.len == old => last.len += length,
-            _ => self.matches.push(Match { new, old, len: length }),
+            // What is not remembered is a literal of the reverse delta.
+            _ if count < MOST_MATCHES => self.matches.push(Match { new, old, len: length }),
+            _ => {}
         }
     }
 }

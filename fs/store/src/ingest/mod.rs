@@ -32,7 +32,7 @@ use rusqlite::{OptionalExtension, TransactionBehavior};
 use crate::catalog::{SNAPSHOT, Snapshot, join_roots};
 use crate::delta::Match;
 use crate::lock::Lock;
-use crate::write::{Budget, Writer};
+use crate::write::{Budget, ROW, Writer};
 use crate::{ContentId, Error, FolderId, Hash, LineId, PushId, Repository, Result, RunId, SnapshotId, lock};
 
 use rows::Rows;
@@ -66,6 +66,8 @@ pub struct Ingest {
     successions: Vec<(ContentId, ContentId)>,
     /// What a changed large content shares with the one before it.
     matches: HashMap<ContentId, (ContentId, Vec<Match>)>,
+    /// How many there were.
+    matches_kept: usize,
     large: Option<large::LargeContent>,
     /// Runs of large contents that turned out to be known.
     unused_runs: Vec<RunId>,
@@ -98,9 +100,14 @@ impl Ingest {
     ///
     /// # Errors
     /// [`Error::Busy`] if a push of the same line is running.
-    pub fn begin(repository: &Arc<Repository>, options: PushOptions, budget: Box<dyn Budget>) -> Result<Self> {
+    pub fn begin(repository: &Arc<Repository>, options: PushOptions, mut budget: Box<dyn Budget>) -> Result<Self> {
         repository.writable()?;
         crate::ballast::hold(repository.path())?;
+        if repository.newest_of(&options)?.0 == LineId(0) {
+            // Roots lie in the table of lines and in its index.
+            let roots: usize = options.roots.iter().map(|root| root.len() + 1).sum();
+            budget.reserve(2 * (roots + options.host.len()) as u64 + 2 * ROW)?;
+        }
         let (line, line_root) = find_line(repository, &options)?;
         let line_lock = lock::line(repository.path(), line)?.ok_or_else(|| {
             Error::Busy(format!(
@@ -151,6 +158,7 @@ impl Ingest {
             recent: HashMap::new(),
             successions: Vec::new(),
             matches: HashMap::new(),
+            matches_kept: 0,
             large: None,
             unused_runs: Vec::new(),
             links: HashMap::new(),

@@ -4,13 +4,17 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use crate::catalog::{Content, Entry, Part, Run, take};
+use crate::catalog::{Content, Entry, FRAME_ROW, Part, Run, take};
 use crate::ingest::Ingest;
 use crate::meta::{encode_extents, encode_xattrs};
+use crate::write::ROW;
 use crate::{ContentId, EntryId, FolderId, Kind, Owner, Result, RunId};
 
 /// Rows written in one transaction.
 const BATCH: usize = 8_000;
+
+/// Bytes of rows written in one transaction: attributes may be long.
+const BATCH_BYTES: u64 = 8 << 20;
 
 /// After so many stored bytes rows are written even if they are few: a crash loses no more.
 const FLUSH: u64 = 16 << 20;
@@ -36,16 +40,36 @@ pub(super) enum NewRow {
     },
 }
 
+impl NewRow {
+    /// About what it takes in the catalog, in bytes.
+    fn weight(&self) -> u64 {
+        let more = match self {
+            NewRow::Entry(entry) => {
+                let meta = &entry.meta;
+                let xattrs = meta.xattrs.iter().map(|(name, value)| name.len() + value.len() + 8);
+                let extents = meta.data.as_ref().map_or(0, |data| data.len() * 16);
+                // Attributes lie in their table and in its index.
+                2 * (xattrs.sum::<usize>() + extents) + meta.target.len()
+            }
+            NewRow::Run(run) => run.frames.len() * FRAME_ROW,
+            _ => 0,
+        };
+        ROW + more as u64
+    }
+}
+
 /// Rows that wait, and what earlier ones were given as numbers.
 #[derive(Default)]
 pub(super) struct Rows {
     waiting: Vec<NewRow>,
+    /// What those take.
+    bytes: u64,
     owners: HashMap<Owner, i64>,
 }
 
 impl Rows {
     pub fn is_full(&self) -> bool {
-        self.waiting.len() >= BATCH
+        self.waiting.len() >= BATCH || self.bytes >= BATCH_BYTES
     }
 }
 
@@ -74,6 +98,7 @@ impl Totals {
 
 impl Ingest {
     pub(super) fn add_row(&mut self, row: NewRow) -> Result<()> {
+        self.rows.bytes += row.weight();
         self.rows.waiting.push(row);
         let is_due = self.rows.is_full() || self.writer.written - self.flushed_at >= FLUSH;
         if is_due { self.flush() } else { Ok(()) }
@@ -82,7 +107,8 @@ impl Ingest {
     /// Writes the rows that wait. They are invisible until the commit.
     pub(super) fn flush(&mut self) -> Result<()> {
         self.flushed_at = self.writer.written;
-        self.writer.reserve_rows(self.rows.waiting.len())?;
+        self.writer.reserve_rows(self.rows.bytes)?;
+        self.rows.bytes = 0;
         let mut connection = self.repository.connection()?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for row in self.rows.waiting.drain(..) {

@@ -64,7 +64,7 @@ impl Budget for Limit {
 }
 
 /// About what a row takes in the catalog with its indexes, in bytes; measured by FORMAT.md.
-const ROW: u64 = 160;
+pub(crate) const ROW: u64 = 160;
 
 /// Files registered in one transaction.
 const RESERVE: usize = 16;
@@ -175,9 +175,9 @@ impl Writer {
         Ok((id, file, path))
     }
 
-    /// Takes room for rows of the catalog off the budget.
-    pub fn reserve_rows(&mut self, rows: usize) -> Result<()> {
-        self.budget.reserve(rows as u64 * ROW)
+    /// Takes room for rows of the catalog, of so many bytes, off the budget.
+    pub fn reserve_rows(&mut self, bytes: u64) -> Result<()> {
+        self.budget.reserve(bytes)
     }
 
     pub(super) fn reserve_bytes(&mut self, bytes: u64) -> Result<()> {

@@ -1,0 +1,218 @@
+//! Sessions with an agent that says what ours never would.
+
+use std::os::unix::net::UnixStream;
+use std::thread::JoinHandle;
+
+use yore_wire::{FailureKind, Hello, Message, write_packet};
+
+use super::*;
+use crate::accounts::{Accounts, By, UserChange};
+use crate::config::Config;
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
+
+/// A server with one user, and one session of hers.
+struct Peer {
+    folder: tempfile::TempDir,
+    accounts: Accounts,
+    writer: UnixStream,
+    reader: PacketReader<UnixStream>,
+    session: JoinHandle<()>,
+}
+
+impl Peer {
+    fn new(quota: Option<u64>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = Accounts::open(folder.path()).unwrap();
+        let by = By {
+            who: "root",
+            from: "here",
+        };
+        let change = UserChange {
+            quota: Some(quota),
+            ..UserChange::default()
+        };
+        let user = accounts.add_user(&"ann".parse().unwrap(), &change, by).unwrap();
+        let key = accounts.enrol(user.id, None, KEY, "laptop", "here").unwrap();
+        let config = Config {
+            keep_free: crate::units::Size(0),
+            ..Config::default()
+        };
+        let server = Server::new(config, accounts.clone());
+        let (here, there) = UnixStream::pair().unwrap();
+        let caller = Caller {
+            user,
+            key: Some(key),
+            invitation: None,
+            from: "here".into(),
+        };
+        let session = std::thread::spawn(move || {
+            let (reader, writer) = (
+                Box::new(there.try_clone().unwrap()),
+                Box::new(there.try_clone().unwrap()),
+            );
+            let hang_up = Box::new(move || drop(there.shutdown(std::net::Shutdown::Both)));
+            run(&server, caller, reader, writer, hang_up);
+        });
+        Peer {
+            folder,
+            accounts,
+            writer: here.try_clone().unwrap(),
+            reader: PacketReader::new(here),
+            session,
+        }
+    }
+
+    fn greeted(quota: Option<u64>) -> Self {
+        let mut peer = Peer::new(quota);
+        peer.say(&hello(1, 1));
+        assert!(matches!(peer.hear(), Some(Packet::Welcome(welcome)) if welcome.version == 1));
+        peer
+    }
+
+    fn say(&mut self, packet: &Packet) {
+        write_packet(&mut self.writer, packet).unwrap();
+    }
+
+    fn hear(&mut self) -> Option<Packet> {
+        match self.reader.next_packet() {
+            // Closed with something of ours unread.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => None,
+            packet => packet.unwrap(),
+        }
+    }
+
+    /// What a question is answered, or of what it fails.
+    fn ask(&mut self, question: Question) -> Result<Vec<Answer>, Failure> {
+        self.say(&Packet::Ask(1, question));
+        let mut all = Vec::new();
+        loop {
+            match self.hear() {
+                Some(Packet::More(1, answers)) => all.extend(answers),
+                Some(Packet::Done(1, answers)) => {
+                    all.extend(answers);
+                    return Ok(all);
+                }
+                Some(Packet::Failed(1, failure)) => return Err(failure),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn open(&mut self, repository: &str) -> Result<Vec<Answer>, Failure> {
+        self.ask(Question::Open {
+            repository: repository.into(),
+            to_push: true,
+        })
+    }
+
+    fn hang_up(self) -> (tempfile::TempDir, Accounts) {
+        self.writer.shutdown(std::net::Shutdown::Both).unwrap();
+        self.session.join().unwrap();
+        (self.folder, self.accounts)
+    }
+}
+
+fn hello(oldest: u16, newest: u16) -> Packet {
+    Packet::Hello(Hello {
+        oldest,
+        newest,
+        program: "yore of another time".into(),
+    })
+}
+
+#[test]
+fn a_session_is_listed_with_its_repository_until_it_ends() {
+    let mut peer = Peer::greeted(None);
+    peer.open("docs").unwrap();
+    peer.ask(Question::Version).unwrap();
+    let sessions = peer.accounts.sessions().unwrap();
+    assert_eq!(sessions.len(), 1);
+    assert_eq!(sessions[0].repository, Some("docs".parse().unwrap()));
+    let (_folder, accounts) = peer.hang_up();
+    assert_eq!(accounts.sessions().unwrap(), []);
+}
+
+#[test]
+fn a_session_has_one_repository_and_makes_no_other() {
+    let mut peer = Peer::greeted(None);
+    peer.open("docs").unwrap();
+    for name in ["docs", "more", "../docs", ".deleted-1"] {
+        assert_eq!(peer.open(name).unwrap_err().kind, FailureKind::Refused, "{name}");
+    }
+    let (_folder, accounts) = peer.hang_up();
+    assert_eq!(accounts.repositories().unwrap().len(), 1);
+}
+
+#[test]
+fn names_that_lead_elsewhere_are_refused() {
+    for name in ["..", ".", "", "a/b", "/etc", "a\0b", ".deleted-1", "a\nb"] {
+        let mut peer = Peer::greeted(None);
+        assert!(peer.open(name).is_err(), "{name:?}");
+        let (_folder, accounts) = peer.hang_up();
+        assert_eq!(accounts.repositories().unwrap(), [], "{name:?}");
+    }
+}
+
+#[test]
+fn a_new_repository_counts_too() {
+    let mut peer = Peer::greeted(Some(NEW_REPOSITORY - 1));
+    let failure = peer.open("docs").unwrap_err();
+    assert!(matches!(failure.kind, FailureKind::OverBudget { .. }), "{failure:?}");
+    let (folder, _accounts) = peer.hang_up();
+    assert!(!folder.path().join("users/ann/docs/catalog.sqlite3").exists());
+}
+
+#[test]
+fn what_is_out_of_order_is_refused_with_the_reason() {
+    let mut peer = Peer::greeted(None);
+    let unopened = peer.ask(Question::Snapshots).unwrap_err();
+    assert!(unopened.text.contains("no repository is open"), "{unopened:?}");
+    peer.open("docs").unwrap();
+    // A message without a push fails what may come of it, and the session goes on.
+    peer.say(&Packet::Tell(Message::Leave));
+    assert!(matches!(peer.hear(), Some(Packet::PushFailed(failure)) if failure.text.contains("no push")));
+    assert_eq!(
+        peer.ask(Question::Commit { unread: 0 }).unwrap_err().kind,
+        FailureKind::Refused
+    );
+    peer.ask(Question::Abort).unwrap();
+    // What only a server says ends it.
+    peer.say(&Packet::Done(1, Vec::new()));
+    assert!(matches!(peer.hear(), Some(Packet::PushFailed(_))));
+    assert_eq!(peer.hear(), None);
+}
+
+#[test]
+fn agents_of_another_time_hear_what_is_spoken_here() {
+    for (oldest, newest, version) in [(1, 9, 1), (0, 1, 1), (NEWEST + 1, NEWEST + 5, 0), (0, OLDEST - 1, 0)] {
+        let mut peer = Peer::new(None);
+        peer.say(&hello(oldest, newest));
+        let Some(Packet::Welcome(welcome)) = peer.hear() else {
+            panic!("no greeting")
+        };
+        assert_eq!(
+            (welcome.version, welcome.oldest, welcome.newest),
+            (version, OLDEST, NEWEST)
+        );
+        if version == 0 {
+            assert_eq!(peer.hear(), None, "nothing more is said");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_packet_ends_the_session() {
+    for bytes in [
+        &[0, 0, 0, 0][..],
+        &[1, 0, 0, 0, 0x77],
+        &[0xff; 8],
+        b"GET / HTTP/1.1\r\n\r\n",
+    ] {
+        let mut peer = Peer::greeted(None);
+        peer.writer.write_all(bytes).unwrap();
+        assert!(matches!(peer.hear(), Some(Packet::PushFailed(failure)) if failure.kind == FailureKind::Refused));
+        assert_eq!(peer.hear(), None);
+        peer.session.join().unwrap();
+    }
+}
