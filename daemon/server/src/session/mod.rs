@@ -336,7 +336,9 @@ impl Session {
         let repository = match Repository::open_with_cache(&path, CACHE) {
             Err(Error::NotARepository(_)) if to_push => {
                 self.reserve_new(&row, &path)?;
-                Repository::init(&path, COMPRESSION)?;
+                let made = Repository::init(&path, COMPRESSION);
+                self.server.measured(&row);
+                made?;
                 Repository::open_with_cache(&path, CACHE)
             }
             Err(Error::NotARepository(_)) => return Err(unknown()),
