@@ -7,29 +7,18 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use yore_store::Repository;
 
+use crate::SOON;
 use crate::cgroup::Cgroup;
 use crate::machine::Machine;
-
-/// How long anything may take that should happen soon. Long, because machines that test are busy.
-pub const SOON: Duration = Duration::from_secs(60);
-
-/// Waits until something is so; panics with `what` if it does not come about.
-pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "not within {SOON:?}: {what}");
-        std::thread::yield_now();
-    }
-}
 
 /// The path of a program of this workspace, built as these tests are.
 pub fn program(name: &str) -> PathBuf {
@@ -333,9 +322,4 @@ pub fn peak_memory(pid: u32) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
     kib.expect("VmHWM in KiB") << 10
-}
-
-/// Waits until something lies at a path.
-pub fn until_there(path: &Path) {
-    until(&path.display().to_string(), || path.exists());
 }

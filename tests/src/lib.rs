@@ -18,6 +18,9 @@ use yore_agent::snapshot::{Outcome, SnapshotRequest, snapshot};
 use yore_agent::target::Target;
 use yore_store::{Compression, Repository, Snapshot};
 
+/// How long anything may take that should happen soon. Long, because machines that test are busy.
+pub const SOON: Duration = Duration::from_secs(60);
+
 /// A repository in a temporary folder, with a source folder beside it.
 pub struct Stage {
     /// Holds everything; removed at the end.
@@ -119,10 +122,10 @@ pub fn names(folder: &Path) -> Vec<String> {
 }
 
 /// Waits until something is so; panics when it takes too long.
-pub fn until(what: &str, is_so: impl Fn() -> bool) {
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !is_so() {
-        assert!(begin.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
+        assert!(begin.elapsed() < SOON, "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -89,9 +89,9 @@ impl Machine {
         self.text(&[words.as_slice(), more].concat());
     }
 
-    /// `yore snapshot` of its source.
+    /// `yore snapshot` of its source; not tried again if the connection breaks.
     pub fn snapshot(&self) -> Output {
-        self.yore(&["snapshot", "source", "--quiet"])
+        self.yore(&["snapshot", "source", "--quiet", "--retry-for", "off"])
     }
 
     /// The same; it must succeed. Gives the snapshot's name.
@@ -102,7 +102,7 @@ impl Machine {
 
     /// `yore snapshot` of its source, running.
     pub fn start_snapshot(&self) -> Child {
-        let mut command = self.command(&["snapshot", "source", "--quiet"]);
+        let mut command = self.command(&["snapshot", "source", "--quiet", "--retry-for", "off"]);
         command
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

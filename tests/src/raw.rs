@@ -7,7 +7,7 @@ use std::time::Duration;
 use yore_agent::remote::{Address, Login, Server, Transport, Way, read_key};
 use yore_wire::{Answer, Failure, Hello, NEWEST, OLDEST, Packet, PacketReader, Question};
 
-use crate::daemon::SOON;
+use crate::SOON;
 use crate::machine::Machine;
 
 /// A connection that has logged in.

@@ -132,8 +132,14 @@ pub fn snapshot(target: &Target, request: SnapshotRequest, progress: &dyn Progre
         let is_broken = matches!(error, yore_store::Error::Elsewhere { lost: true, .. });
         let may_pass = is_broken || (failures > 0 && error.is_passing());
         failures += 1;
-        let wait = retry(failures, begun.elapsed(), request.retry_for, chance()).filter(|_| may_pass);
-        let Some(wait) = wait.map(|wait| wait / SOONER) else {
+        let (tried, most) = (begun.elapsed(), request.retry_for);
+        let slowly = retry(
+            failures,
+            tried.saturating_mul(SOONER),
+            most.saturating_mul(SOONER),
+            chance(),
+        );
+        let Some(wait) = slowly.filter(|_| may_pass).map(|wait| wait / SOONER) else {
             return Err(error.into());
         };
         progress.waits(&error.to_string(), wait);

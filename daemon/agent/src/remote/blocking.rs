@@ -98,3 +98,20 @@ impl<T: AsyncWrite + Unpin> Write for Blocking<T> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_for_a_connection_comes_back_when_it_ends() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+        let (one, _other) = tokio::io::duplex(16);
+        let (end, ended) = ending();
+        let mut stream = Blocking::new(runtime.handle().clone(), one, ended);
+        let waiting = std::thread::spawn(move || stream.write_all(&[0; 17]));
+        drop(end);
+        let error = waiting.join().unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    }
+}

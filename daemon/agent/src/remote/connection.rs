@@ -33,7 +33,7 @@ const ALIVE: Duration = Duration::from_secs(10);
 /// A connection to a server.
 pub(crate) struct Connection {
     shared: Arc<Shared>,
-    hang_up: Box<dyn Fn() + Send + Sync>,
+    hang_up: Arc<dyn Fn() + Send + Sync>,
 }
 
 struct Shared {
@@ -89,10 +89,15 @@ impl Connection {
             writer: Mutex::new(BufWriter::with_capacity(BUFFER, writer)),
             state: Mutex::default(),
         });
-        let receiving = shared.clone();
+        let hang_up: Arc<dyn Fn() + Send + Sync> = hang_up.into();
+        let (receiving, lost) = (shared.clone(), hang_up.clone());
         std::thread::Builder::new()
             .name("yore-answers".into())
-            .spawn(move || receiving.receive(reader))
+            .spawn(move || {
+                receiving.receive(reader);
+                // Who is still writing would wait for ever.
+                lost();
+            })
             .map_err(|error| elsewhere(place, error, false))?;
         Ok(Connection { shared, hang_up })
     }

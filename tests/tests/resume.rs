@@ -1,0 +1,170 @@
+//! Pushes that are cut off, and go on: what had arrived is not sent again.
+
+use std::fs;
+use std::path::Path;
+
+use rustix::process::{Signal, kill_process};
+use yore_tests::daemon::{Daemon, pid_of};
+use yore_tests::machine::Machine;
+use yore_tests::proxy::Proxy;
+use yore_tests::{differences, noise, until};
+
+/// What may be sent twice each time that the connection is cut: what the server had not taken yet.
+const A_CUT: u64 = 1_677_722; // 1.6 MiB
+
+/// What may be sent twice each time that the server is killed: a pack that it had not synced, too.
+const A_KILL: u64 = 16 << 20;
+
+/// What a push sends beside the file itself: packets, names, encryption, a login each time.
+fn beside(size: u64, pushes: u64) -> u64 {
+    size / 200 + pushes * (64 << 10)
+}
+
+/// A server behind a proxy, and a machine that is linked by it.
+fn behind_a_proxy() -> (Daemon, Proxy, Machine) {
+    let daemon = Daemon::start();
+    daemon.add("ann", &[]);
+    let proxy = Proxy::to(daemon.port);
+    let machine = daemon.linked_by(proxy.port, "ann", "laptop");
+    (daemon, proxy, machine)
+}
+
+/// Waits until the server has put away what it has of a push that was cut off.
+fn until_idle(daemon: &Daemon) {
+    until("the session has ended", || {
+        daemon.json(&["status"])["sessions"]
+            .as_array()
+            .is_some_and(Vec::is_empty)
+    });
+}
+
+/// A file of this length that does not compress, made piece by piece.
+fn write_noise(path: &Path, size: u64) {
+    let mut file = fs::File::create(path).unwrap();
+    for piece in 0..size.div_ceil(16 << 20) {
+        let length = (16 << 20).min(size - piece * (16 << 20));
+        std::io::Write::write_all(&mut file, &noise(piece + 1, length as usize)).unwrap();
+    }
+}
+
+/// Everything that was pushed is there and is as it is here.
+fn assert_equal(daemon: &Daemon, machine: &Machine) {
+    daemon.assert_well("ann", "laptop");
+    assert_eq!(differences(&machine.source(), &machine.restored("latest", "out")), "");
+}
+
+/// Pushes one large file over a connection that is cut `cuts` times inside it.
+fn cut_in_a_file(size: u64, cuts: u64) {
+    let (daemon, proxy, laptop) = behind_a_proxy();
+    write_noise(&laptop.source().join("image"), size);
+    let before = proxy.up();
+    for _ in 0..cuts {
+        proxy.cut_after(size / (cuts + 1));
+        let cut = laptop.snapshot();
+        assert_eq!(cut.status.code(), Some(1), "{}", String::from_utf8_lossy(&cut.stderr));
+        until_idle(&daemon);
+    }
+    assert_eq!(proxy.cuts(), cuts, "each of them was cut off");
+    assert!(laptop.snapshots().is_empty());
+    laptop.snapshotted();
+    let sent = proxy.up() - before;
+    let again = sent.saturating_sub(size);
+    eprintln!("{size} bytes, cut {cuts} times: {sent} sent, {again} more than there are");
+    assert!(
+        sent <= size + cuts * A_CUT,
+        "{sent} bytes for {size}, cut {cuts} times: {} a cut",
+        again / cuts
+    );
+    assert_equal(&daemon, &laptop);
+}
+
+#[test]
+fn a_file_that_is_cut_at_ten_places_is_sent_once() {
+    cut_in_a_file(64 << 20, 10);
+}
+
+#[test]
+#[ignore = "gigabytes; run it with --ignored"]
+fn a_file_of_2_gib_that_is_cut_at_ten_places_is_sent_once() {
+    cut_in_a_file(2 << 30, 10);
+}
+
+#[test]
+fn a_push_goes_on_by_itself_when_the_connection_comes_back() {
+    let (daemon, proxy, laptop) = behind_a_proxy();
+    write_noise(&laptop.source().join("image"), 16 << 20);
+    proxy.cut_after(8 << 20);
+    laptop.snapshotted();
+    assert_eq!((proxy.cuts(), laptop.snapshots().len()), (1, 1));
+    assert_equal(&daemon, &laptop);
+}
+
+#[test]
+fn small_files_that_have_arrived_are_not_sent_again() {
+    let (daemon, proxy, laptop) = behind_a_proxy();
+    let (count, length) = (2000, 8000);
+    for number in 0..count {
+        let folder = laptop.source().join(format!("{}", number % 20));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(number.to_string()), noise(number + 1, length as usize)).unwrap();
+    }
+    let size = count * length;
+    let before = proxy.up();
+    for _ in 0..3 {
+        proxy.cut_after(size / 4);
+        assert_eq!(laptop.snapshot().status.code(), Some(1));
+        until_idle(&daemon);
+    }
+    laptop.snapshotted();
+    let sent = proxy.up() - before;
+    eprintln!("{size} bytes in {count} files, cut 3 times: {sent} sent");
+    assert!(sent <= size + 3 * A_CUT + count * 300, "{sent} bytes for {size}");
+    assert_equal(&daemon, &laptop);
+    let before = proxy.up();
+    laptop.snapshotted();
+    assert!(proxy.up() - before < 100_000, "nothing has changed");
+}
+
+#[test]
+fn an_agent_that_is_killed_goes_on_the_next_time() {
+    let (daemon, proxy, laptop) = behind_a_proxy();
+    let size = 48 << 20;
+    write_noise(&laptop.source().join("image"), size);
+    let before = proxy.up();
+    for kill in 1..=2 {
+        let mut push = laptop.start_snapshot();
+        until("much of it is there", || proxy.up() - before > kill * (16 << 20));
+        kill_process(pid_of(push.id()), Signal::KILL).unwrap();
+        push.wait().unwrap();
+        until_idle(&daemon);
+    }
+    laptop.snapshotted();
+    let sent = proxy.up() - before;
+    eprintln!("{size} bytes, the agent killed twice: {sent} sent");
+    assert!(sent <= size + 2 * A_CUT + beside(size, 3), "{sent} bytes for {size}");
+    assert_equal(&daemon, &laptop);
+}
+
+#[test]
+fn a_server_that_is_killed_loses_no_more_than_what_was_not_synced() {
+    let (daemon, proxy, laptop) = behind_a_proxy();
+    let size = 96 << 20;
+    write_noise(&laptop.source().join("image"), size);
+    let before = proxy.up();
+    for kill in 1..=2 {
+        let push = laptop.start_snapshot();
+        until("much of it is there", || proxy.up() - before > kill * (32 << 20));
+        daemon.end(Signal::KILL);
+        assert_eq!(push.wait_with_output().unwrap().status.code(), Some(1));
+        daemon.run();
+        daemon.assert_well("ann", "laptop");
+    }
+    laptop.snapshotted();
+    let sent = proxy.up() - before;
+    eprintln!("{size} bytes, the server killed twice: {sent} sent");
+    assert!(sent <= size + 2 * A_KILL + beside(size, 3), "{sent} bytes for {size}");
+    assert_equal(&daemon, &laptop);
+    // The sweep of what nobody claimed leaves the user's folder as the ledger counts it.
+    let status = daemon.status_of("ann", "laptop");
+    assert_eq!(status["failure"], serde_json::Value::Null, "{status}");
+}
