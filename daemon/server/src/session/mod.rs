@@ -151,6 +151,12 @@ pub fn run(
     drop(ending);
     let _ = server.accounts.session_end(session.number.load(Ordering::Relaxed));
     (session.seen.hang_up)();
+    // SQLite's log is gone once the repository is closed: that is what counts.
+    let row = session.opened.get().map(|open| open.row.clone());
+    drop(session);
+    if let Some(row) = row.filter(|row| !server.running.has(row.id)) {
+        server.measured(&row);
+    }
 }
 
 /// What goes to the push's thread.
