@@ -1,6 +1,11 @@
 //! What the end-to-end tests share.
 
+pub mod cgroup;
+pub mod daemon;
+pub mod machine;
 pub mod model;
+pub mod proxy;
+pub mod raw;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

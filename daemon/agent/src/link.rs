@@ -5,6 +5,7 @@
 //! | the key's file is written (or was there) | a key that nobody knows: used the next time |
 //! | the server takes the key | a key that is enrolled: linking again finds it so |
 //! | the new login is tried | the same |
+//! | `known_hosts` gets the server's whole key, for OpenSSH | the same |
 //! | `agent.toml` says where to push to | the link |
 
 use std::io;
@@ -22,6 +23,9 @@ use crate::remote::{self, Address, ConnectError, Login, Remote, Server, Way};
 
 /// What the key's file is called, in the folder of `agent.toml`.
 pub const KEY_FILE: &str = "key";
+
+/// The file in the same folder that has the server's whole key, as OpenSSH's known hosts.
+pub const KNOWN_HOSTS: &str = "known_hosts";
 
 /// What to link to what.
 pub struct LinkRequest {
@@ -71,7 +75,7 @@ pub enum LinkError {
     /// `agent.toml`.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The key's file.
+    /// The file of this machine's key, or of the server's.
     #[error("{}: {source}", path.display())]
     Key {
         /// The file.
@@ -108,6 +112,7 @@ pub fn link(request: &LinkRequest) -> Result<Linked, LinkError> {
         address: address.clone(),
     })?;
     let snapshots = yore_store::History::snapshots(&remote::RemoteHistory(remote))?;
+    keep_host_key(request)?;
     let mut edit = Edit::open(&request.folder)?;
     edit.set_repository(&address.to_string());
     edit.set_host_key(Some(&request.host_key));
@@ -161,6 +166,14 @@ fn enrol(request: &LinkRequest, key: &PrivateKey) -> Result<Enrolled, LinkError>
         }),
         _ => Err(Error::Refused("the server did not say whether it took the key".into()).into()),
     }
+}
+
+/// Keeps the server's whole key: a fingerprint is not enough for OpenSSH.
+fn keep_host_key(request: &LinkRequest) -> Result<(), LinkError> {
+    let key = remote::whole_host_key(&request.address, &request.host_key)?;
+    let path = request.folder.join(KNOWN_HOSTS);
+    let written = crate::atomic::replace(&path, remote::known_host(&key).as_bytes());
+    written.map_err(|source| LinkError::Key { path, source })
 }
 
 /// The key of this machine in a folder; made if it is not there.

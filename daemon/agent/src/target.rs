@@ -7,7 +7,7 @@ use std::sync::Arc;
 use yore_store::{History, Repository};
 
 use crate::config::{AgentConfig, Transport};
-use crate::link::KEY_FILE;
+use crate::link::{KEY_FILE, KNOWN_HOSTS};
 use crate::remote::{Address, Login, Remote, RemoteHistory, Server, Way, read_key};
 
 /// Where a push goes.
@@ -48,7 +48,7 @@ impl Target {
             None => Ok(Target::Here(Arc::new(Repository::open(Path::new(place))?))),
             Some(text) => {
                 let server = server(text, config, folder)?;
-                Ok(Target::There(Remote::open(server)?))
+                Ok(Target::There(Remote::new(server)))
             }
         }
     }
@@ -93,6 +93,10 @@ fn server(text: &str, config: Option<&AgentConfig>, folder: Option<&Path>) -> Re
     let way = match config.map(|config| config.transport).unwrap_or_default() {
         Transport::Openssh => Way::OpenSsh {
             key: key_file.filter(|file| file.exists()),
+            known_hosts: linked
+                .and(folder)
+                .map(|folder| folder.join(KNOWN_HOSTS))
+                .filter(|file| file.exists()),
         },
         Transport::Ssh => {
             let pinned = linked.and(config).and_then(|config| config.host_key.clone());

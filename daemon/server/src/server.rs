@@ -2,12 +2,11 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, RwLock, Weak};
 
 use yore_store::{Committed, Error, Repository, Result};
 
-use crate::accounts::{self, Accounts, Key, RepositoryRow};
+use crate::accounts::{self, Accounts, Key, RepositoryRow, User};
 use crate::clerk::{Desk, News};
 use crate::config::Config;
 use crate::ledger::Ledger;
@@ -15,9 +14,6 @@ use crate::mail::Enrolled;
 use crate::running::{Running, RunningPush, Seen};
 use crate::session::Caller;
 use crate::turns::Turns;
-
-/// Seconds after which it is shown again how far a session is: each time is an fsync.
-const SHOWN_EVERY: i64 = 5;
 
 /// A server.
 pub struct Server {
@@ -73,15 +69,6 @@ impl Server {
         eprintln!("yored: {}", crate::text::one_line(&message.to_string()));
     }
 
-    /// Whether it is time to show how far a session is.
-    pub fn progress_due(&self, last: &AtomicI64, now: i64) -> bool {
-        let is_due = now - last.load(Ordering::Relaxed) >= SHOWN_EVERY;
-        if is_due {
-            last.store(now, Ordering::Relaxed);
-        }
-        is_due
-    }
-
     /// Remembers a session for as long as what is returned lives.
     pub fn follow(&self, caller: &Caller, seen: Arc<Seen>) -> Arc<Seen> {
         let mut sessions = self.sessions.lock().expect("no panic while held");
@@ -125,6 +112,19 @@ impl Server {
     pub fn quota(&self, user: i64) -> Result<Option<u64>> {
         let user = self.accounts.user_by_id(user).map_err(refused)?;
         Ok(user.and_then(|user| user.quota))
+    }
+
+    /// Whether a user may store so many bytes more.
+    ///
+    /// # Errors
+    /// [`Error::OverBudget`].
+    pub fn room_for(&self, user: &User, needed: u64) -> Result<()> {
+        self.ledger.begin(user.id, &self.repositories_of(user.id)?)?;
+        let used = self.ledger.used(user.id).unwrap_or(0);
+        match self.quota(user.id)? {
+            Some(limit) if used.saturating_add(needed) > limit => Err(Error::OverBudget { used, limit, needed }),
+            _ => Ok(()),
+        }
     }
 
     /// Begins a push into a repository, if none is running.

@@ -16,7 +16,7 @@ use russh::server::{self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Session,
 use russh::{Channel, ChannelId, MethodKind, MethodSet};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use yore_agent::remote::{Blocking, preferred};
+use yore_agent::remote::{Blocking, Ended, ending, preferred};
 
 use crate::logins::Logins;
 use crate::server::Server;
@@ -54,7 +54,7 @@ impl Ssh {
             auth_rejection_time_initial: Some(Duration::ZERO),
             keys: vec![host_key],
             window_size: 16 << 20,
-            maximum_packet_size: 64 << 10,
+            maximum_packet_size: 60 << 10,
             channel_buffer_size: 32,
             preferred: preferred(),
             max_auth_attempts: 10,
@@ -127,6 +127,7 @@ impl Ssh {
         let socket = Arc::new(socket);
         let in_time = Arc::new(AtomicBool::new(false));
         let counted = Arc::new(counted);
+        let (end, ended) = ending();
         let guest = Guest {
             ssh: self.clone(),
             counted: counted.clone(),
@@ -135,6 +136,7 @@ impl Ssh {
             channel: None,
             in_time: in_time.clone(),
             socket: socket.clone(),
+            ended,
         };
         let patience = Duration::from_secs(self.server.config().login_timeout.0.max(1) as u64);
         let deadline = {
@@ -149,6 +151,7 @@ impl Ssh {
         if let Ok(running) = server::run_stream(self.config.clone(), stream, guest).await {
             let _ = running.await;
         }
+        drop(end);
         deadline.abort();
         let _ = socket.shutdown(Shutdown::Both);
         drop(counted);
@@ -183,6 +186,7 @@ struct Guest {
     /// The session has begun; until then it has to hurry.
     in_time: Arc<AtomicBool>,
     socket: Arc<std::net::TcpStream>,
+    ended: Ended,
 }
 
 impl Guest {
@@ -307,8 +311,8 @@ impl server::Handler for Guest {
         session.channel_success(channel)?;
         let (read, write) = tokio::io::split(stream.into_stream());
         let handle = Handle::current();
-        let reader = Box::new(Blocking::new(handle.clone(), read));
-        let writer = Box::new(Blocking::new(handle, write));
+        let reader = Box::new(Blocking::new(handle.clone(), read, self.ended.clone()));
+        let writer = Box::new(Blocking::new(handle, write, self.ended.clone()));
         let socket = self.socket.clone();
         let hang_up = Box::new(move || drop(socket.shutdown(Shutdown::Both)));
         let running = (self.ssh.sessions.clone().try_acquire_owned(), self.counted.clone());

@@ -58,9 +58,6 @@ impl History for Counted {
     fn place(&self) -> String {
         "a test".into()
     }
-    fn id(&self) -> String {
-        String::new()
-    }
     fn folder_here(&self) -> Option<&Path> {
         self.is_here.then_some(Path::new("/"))
     }

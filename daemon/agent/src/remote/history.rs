@@ -156,9 +156,6 @@ impl History for RemoteHistory {
     fn place(&self) -> String {
         self.0.place.clone()
     }
-    fn id(&self) -> String {
-        self.0.opened.id.clone()
-    }
     fn folder_here(&self) -> Option<&Path> {
         None
     }

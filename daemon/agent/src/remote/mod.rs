@@ -21,17 +21,19 @@ mod transport;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use russh::keys::PrivateKey;
 use yore_store::{Error, Result};
 use yore_wire::{Answer, Opened, Question};
 
 pub use address::{Address, PORT};
-pub use blocking::Blocking;
+pub use blocking::{Blocking, End, Ended, ending};
 pub(crate) use connection::{Alive, Connection};
 pub use history::RemoteHistory;
+pub(crate) use openssh::known_host;
 pub(crate) use push::begin;
+pub(crate) use ssh::whole_host_key;
 pub use ssh::{Login, host_key, preferred};
 pub use transport::Transport;
 
@@ -132,6 +134,8 @@ pub enum Way {
     OpenSsh {
         /// The file of this machine's key.
         key: Option<PathBuf>,
+        /// The file of known hosts that has the server's key; OpenSSH's own if `None`.
+        known_hosts: Option<PathBuf>,
     },
 }
 
@@ -146,18 +150,27 @@ impl Server {
 
     /// Connects and greets.
     pub(crate) fn connect(&self) -> Result<Connection> {
+        Connection::begin(self.connect_raw()?, &self.address.to_string())
+    }
+
+    /// Connects and logs in, and says nothing yet.
+    ///
+    /// # Errors
+    /// [`ConnectError`], as an [`Error`].
+    pub fn connect_raw(&self) -> Result<Transport> {
         let transport = match &self.way {
             Way::Own { login, host_key } => ssh::connect(&self.address, &self.user, login, host_key)?,
-            Way::OpenSsh { key } => openssh::connect(&self.address, &self.user, key.as_deref())?,
+            Way::OpenSsh { key, known_hosts } => {
+                openssh::connect(&self.address, &self.user, key.as_deref(), known_hosts.as_deref())?
+            }
         };
-        let transport = match self.limit_rate {
+        Ok(match self.limit_rate {
             None => transport,
             Some(rate) => Transport {
                 writer: Box::new(Limited::new(transport.writer, rate)),
                 ..transport
             },
-        };
-        Connection::begin(transport, &self.address.to_string())
+        })
     }
 
     /// Connects and opens the repository.
@@ -181,41 +194,47 @@ impl Server {
 
 /// A repository on a server, read and looked after; see [`History`](yore_store::History).
 ///
-/// It connects again by itself where a connection was lost between two questions.
+/// It connects when it is asked first, and again where a connection was lost between two questions.
 pub struct Remote {
     server: Server,
-    opened: Opened,
     place: String,
-    connection: Mutex<Option<Arc<Connection>>>,
+    link: Mutex<Link>,
     contents: Arc<content::Cache>,
     listings: Mutex<history::Listings>,
 }
 
+/// A connection, and what it must lead to.
+#[derive(Default)]
+struct Link {
+    connection: Option<Arc<Connection>>,
+    /// The identity of the repository, once it is known.
+    id: Option<String>,
+}
+
 impl Remote {
-    /// Connects and opens the repository.
-    ///
-    /// # Errors
-    /// What the server says, or [`Error::Elsewhere`].
-    pub fn open(server: Server) -> Result<Arc<Self>> {
-        let (connection, opened) = server.open(false)?;
-        Ok(Self::new(server, connection, opened))
-    }
-
-    /// The same as a push would: the repository is made if it is not there.
-    pub(crate) fn try_to_push(server: Server) -> Result<Arc<Self>> {
-        let (connection, opened) = server.open(true)?;
-        Ok(Self::new(server, connection, opened))
-    }
-
-    fn new(server: Server, connection: Connection, opened: Opened) -> Arc<Self> {
+    /// A repository; nobody is asked yet.
+    pub fn new(server: Server) -> Arc<Self> {
         Arc::new(Remote {
             place: server.address.to_string(),
             server,
-            opened,
-            connection: Mutex::new(Some(Arc::new(connection))),
+            link: Mutex::default(),
             contents: Arc::default(),
             listings: Mutex::default(),
         })
+    }
+
+    /// Opens the repository as a push would: it is made if it is not there.
+    ///
+    /// # Errors
+    /// What the server says, or [`Error::Elsewhere`].
+    pub(crate) fn try_to_push(server: Server) -> Result<Arc<Self>> {
+        let (connection, opened) = server.open(true)?;
+        let remote = Self::new(server);
+        *remote.link() = Link {
+            connection: Some(Arc::new(connection)),
+            id: Some(opened.id),
+        };
+        Ok(remote)
     }
 
     /// How it is reached.
@@ -223,21 +242,20 @@ impl Remote {
         &self.server
     }
 
-    /// Whether this user may forget and prune.
-    pub fn may_prune(&self) -> bool {
-        self.opened.may_prune
-    }
-
     /// Tells the server of a snapshot that failed before it could be pushed.
+    ///
+    /// # Errors
+    /// If it cannot be told.
     pub fn report(&self, failure: &str) -> Result<()> {
         let failure = failure.to_owned();
         self.asked(|connection| {
-            connection
-                .ask_one(Question::Report {
-                    failure: failure.clone(),
-                })
-                .map(drop)
+            let failure = failure.clone();
+            connection.ask_one(Question::Report { failure }).map(drop)
         })
+    }
+
+    fn link(&self) -> MutexGuard<'_, Link> {
+        self.link.lock().expect("no panic while held")
     }
 
     /// Asks by the connection; once more by a new one if it was lost meanwhile.
@@ -252,24 +270,27 @@ impl Remote {
     }
 
     fn connection(&self) -> Result<Arc<Connection>> {
-        let mut connection = self.connection.lock().expect("no panic while held");
-        if let Some(connection) = &*connection {
+        let mut link = self.link();
+        if let Some(connection) = &link.connection {
             return Ok(connection.clone());
         }
-        let (again, opened) = self.server.open(false)?;
-        if opened.id != self.opened.id {
+        let (connection, opened) = self.server.open(false)?;
+        if link.id.as_ref().is_some_and(|id| *id != opened.id) {
             return Err(elsewhere(&self.place, "is another repository than it was", false));
         }
-        let again = Arc::new(again);
-        *connection = Some(again.clone());
-        Ok(again)
+        let connection = Arc::new(connection);
+        *link = Link {
+            connection: Some(connection.clone()),
+            id: Some(opened.id),
+        };
+        Ok(connection)
     }
 
     /// Drops a connection that was lost, unless another one has taken its place.
     fn forget(&self, lost: &Arc<Connection>) {
-        let mut connection = self.connection.lock().expect("no panic while held");
-        if connection.as_ref().is_some_and(|now| Arc::ptr_eq(now, lost)) {
-            *connection = None;
+        let mut link = self.link();
+        if link.connection.as_ref().is_some_and(|now| Arc::ptr_eq(now, lost)) {
+            link.connection = None;
         }
     }
 }

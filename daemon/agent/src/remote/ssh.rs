@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use russh::client::{self, AuthResult};
-use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
+use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate};
 use russh::{Preferred, cipher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
 
-use super::blocking::Blocking;
+use super::blocking::{Blocking, ending};
 use super::transport::Transport;
 use super::{Address, ConnectError};
 
@@ -45,7 +45,7 @@ pub fn preferred() -> Preferred {
 /// What happens while a connection is made.
 struct Observer {
     /// The key that the server showed.
-    shown: Arc<Mutex<Option<String>>>,
+    shown: Arc<Mutex<Option<PublicKey>>>,
     /// The key that it must have.
     pinned: Option<String>,
 }
@@ -57,21 +57,43 @@ impl client::Handler for Observer {
         let PublicKeyOrCertificate::PublicKey { key, .. } = key else {
             return Ok(false);
         };
-        let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
-        let is_right = self.pinned.as_ref().is_none_or(|pinned| *pinned == fingerprint);
-        *self.shown.lock().expect("no panic while held") = Some(fingerprint);
+        let is_right = self.pinned.as_ref().is_none_or(|pinned| *pinned == fingerprint(key));
+        *self.shown.lock().expect("no panic while held") = Some(key.clone());
         Ok(is_right)
     }
 }
 
-/// Finds out which key a server has, without logging in.
+/// What people compare: `SHA256:…`
+fn fingerprint(key: &PublicKey) -> String {
+    key.fingerprint(HashAlg::Sha256).to_string()
+}
+
+/// Finds out which key a server has, without logging in: its fingerprint.
 ///
 /// # Errors
 /// [`ConnectError`] if there is nobody.
 pub fn host_key(address: &Address) -> Result<String, ConnectError> {
+    shown_key(address, None).map(|key| fingerprint(&key))
+}
+
+/// The whole key of the server that has the pinned one, as OpenSSH writes it: `ssh-ed25519 AAAA…`.
+///
+/// # Errors
+/// [`ConnectError`], also if the server has another key.
+pub(crate) fn whole_host_key(address: &Address, pinned: &str) -> Result<String, ConnectError> {
+    let mut key = shown_key(address, Some(pinned.to_owned()))?;
+    key.set_comment("");
+    let text = key
+        .to_openssh()
+        .map_err(|error| ConnectError::Local(std::io::Error::other(error)))?;
+    Ok(text.trim().to_owned())
+}
+
+fn shown_key(address: &Address, pinned: Option<String>) -> Result<PublicKey, ConnectError> {
     let runtime = runtime()?;
-    let (_, shown) = runtime.block_on(begin(address, None))?;
+    let begun = runtime.block_on(begin(address, pinned));
     runtime.shutdown_background();
+    let (_, shown) = begun?;
     shown.ok_or_else(|| ConnectError::lost(address, "it showed no host key"))
 }
 
@@ -90,14 +112,22 @@ pub fn connect(address: &Address, user: &str, login: &Login, pinned: &str) -> Re
         }
     };
     let handle = runtime.handle().clone();
-    let session = Arc::new(Session {
-        runtime: Mutex::new(Some(runtime)),
-        _session: session,
+    let (end, ended) = ending();
+    // When the connection ends, `end` is dropped.
+    runtime.spawn(async move {
+        let _ = session.await;
+        drop(end);
     });
+    let runtime = Mutex::new(Some(runtime));
     Ok(Transport {
-        reader: Box::new(Blocking::new(handle.clone(), reader)),
-        writer: Box::new(Blocking::new(handle, writer)),
-        hang_up: Box::new(move || session.end()),
+        reader: Box::new(Blocking::new(handle.clone(), reader, ended.clone())),
+        writer: Box::new(Blocking::new(handle, writer, ended)),
+        hang_up: Box::new(move || {
+            // The tasks are dropped, the socket with them; whoever waits is told of the end.
+            if let Some(runtime) = runtime.lock().expect("no panic while held").take() {
+                runtime.shutdown_background();
+            }
+        }),
     })
 }
 
@@ -113,7 +143,7 @@ fn runtime() -> Result<Runtime, ConnectError> {
 async fn begin(
     address: &Address,
     pinned: Option<String>,
-) -> Result<(Option<client::Handle<Observer>>, Option<String>), ConnectError> {
+) -> Result<(Option<client::Handle<Observer>>, Option<PublicKey>), ConnectError> {
     let config = client::Config {
         preferred: preferred(),
         nodelay: true,
@@ -121,11 +151,11 @@ async fn begin(
         keepalive_interval: Some(Duration::from_secs(30)),
         keepalive_max: 6,
         window_size: 16 << 20,
-        maximum_packet_size: 64 << 10,
+        maximum_packet_size: 60 << 10,
         channel_buffer_size: 256,
         ..client::Config::default()
     };
-    let shown: Arc<Mutex<Option<String>>> = Arc::default();
+    let shown: Arc<Mutex<Option<PublicKey>>> = Arc::default();
     let observer = Observer {
         shown: shown.clone(),
         pinned: pinned.clone(),
@@ -133,15 +163,18 @@ async fn begin(
     let connecting = client::connect(Arc::new(config), (address.host.as_str(), address.port), observer);
     let connected = tokio::time::timeout(CONNECT, connecting).await;
     let shown = shown.lock().expect("no panic while held").clone();
-    match connected {
-        Err(_) => Err(ConnectError::lost(address, "no answer within 20 seconds")),
-        Ok(Ok(session)) => Ok((Some(session), shown)),
-        Ok(Err(_)) if pinned.is_some() && shown.is_some() && pinned != shown => Err(ConnectError::HostKey {
+    let error = match connected {
+        Err(_) => return Err(ConnectError::lost(address, "no answer within 20 seconds")),
+        Ok(Ok(session)) => return Ok((Some(session), shown)),
+        Ok(Err(error)) => error,
+    };
+    match (pinned, shown.as_ref().map(fingerprint)) {
+        (Some(pinned), Some(found)) if pinned != found => Err(ConnectError::HostKey {
             address: address.to_string(),
-            found: shown.unwrap_or_default(),
-            pinned: pinned.unwrap_or_default(),
+            found,
+            pinned,
         }),
-        Ok(Err(error)) => Err(ConnectError::lost(address, error)),
+        _ => Err(ConnectError::lost(address, error)),
     }
 }
 
@@ -184,19 +217,4 @@ async fn open(address: &Address, user: &str, login: &Login, pinned: &str) -> Res
         .map_err(lost)?;
     let (read, write) = tokio::io::split(channel.into_stream());
     Ok((session, Box::new(read), Box::new(write)))
-}
-
-/// What keeps a connection alive.
-struct Session {
-    runtime: Mutex<Option<Runtime>>,
-    _session: client::Handle<Observer>,
-}
-
-impl Session {
-    fn end(&self) {
-        if let Some(runtime) = self.runtime.lock().expect("no panic while held").take() {
-            // The tasks are dropped, the socket with them; whoever waits gets an error.
-            runtime.shutdown_background();
-        }
-    }
 }

@@ -19,13 +19,12 @@ mod question;
 mod tests;
 
 use std::io::{Read, Write};
-use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
-use yore_store::{Budget as _, Compression, Error, Repository, Result, Snapshot};
+use yore_store::{Compression, Error, Repository, Result, Snapshot};
 use yore_wire::{Answer, Failure, NEWEST, OLDEST, Opened, Packet, PacketReader, Question, Welcome, common_version};
 
 use crate::accounts::{Key, NewSession, RepositoryName, RepositoryRow, User};
@@ -46,11 +45,14 @@ const MOST_ASKED_BYTES: usize = 8 << 20;
 /// Messages of a push that may wait; each is 4 MiB at most.
 const MOST_TOLD: usize = 4;
 
+/// Seconds between two looks of others at how far a session is.
+const SHOW: i64 = 5;
+
 /// Bytes that the caches of a session's repository keep.
 const CACHE: usize = 12 << 20;
 
-/// What an empty repository takes, in bytes: ballast and catalog.
-const NEW_REPOSITORY: u64 = 5 << 20;
+/// About what a new repository takes, in bytes; most of it is ballast.
+const NEW: u64 = 5 << 20;
 
 /// How data in new repositories is compressed.
 const COMPRESSION: Compression = Compression::Zstd(3);
@@ -86,7 +88,7 @@ struct Session {
     asked_bytes: AtomicUsize,
     /// Its number in the accounts.
     number: AtomicI64,
-    /// When it was last shown there how far it is.
+    /// When it was shown there how far it is.
     shown: AtomicI64,
 }
 
@@ -263,7 +265,8 @@ impl Session {
     /// Shows others how far the session is, now and then.
     fn progress(&self, bytes: u64) {
         let now = self.server.now();
-        if self.server.progress_due(&self.shown, now) {
+        if now >= self.shown.load(Ordering::Relaxed) + SHOW {
+            self.shown.store(now, Ordering::Relaxed);
             let what = match (self.opened.get(), self.base.lock().map(|base| base.is_some())) {
                 (Some(open), _) if self.server.running.has(open.row.id) => "push",
                 (Some(_), _) => "read",
@@ -323,6 +326,7 @@ impl Session {
             Some(row) => (row, accounts.repository_path(&user.name, &name)),
             None if !to_push => return Err(unknown()),
             None => {
+                self.server.room_for(user, NEW)?;
                 let row = accounts
                     .add_repository(user.id, &name, Some(key.id), Some(&key.comment), &self.caller.from)
                     .map_err(denied)?;
@@ -331,8 +335,9 @@ impl Session {
         };
         let repository = match Repository::open_with_cache(&path, CACHE) {
             Err(Error::NotARepository(_)) if to_push => {
-                self.reserve_new(&row, &path)?;
+                self.server.room_for(user, NEW)?;
                 Repository::init(&path, COMPRESSION)?;
+                self.server.measured(&row);
                 Repository::open_with_cache(&path, CACHE)
             }
             Err(Error::NotARepository(_)) => return Err(unknown()),
@@ -352,14 +357,5 @@ impl Session {
             Ok(()) => Ok(opened),
             Err(_) => Err(Error::Refused("a repository is open already".into())),
         }
-    }
-
-    /// A new repository takes room too, before the first push comes.
-    fn reserve_new(&self, row: &RepositoryRow, path: &Path) -> Result<()> {
-        std::fs::create_dir_all(path).map_err(|source| Error::Io {
-            path: path.to_owned(),
-            source,
-        })?;
-        self.quota(row, path)?.reserve(NEW_REPOSITORY)
     }
 }

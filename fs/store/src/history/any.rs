@@ -70,8 +70,6 @@ pub struct Wanted<'a> {
 pub trait History: Send + Sync {
     /// Where it is, for messages: a folder or a URL.
     fn place(&self) -> String;
-    /// The identity of the repository: 32 hexadecimal digits.
-    fn id(&self) -> String;
     /// The folder of the repository, if it is on this machine.
     fn folder_here(&self) -> Option<&Path>;
     /// A number that changes whenever something was committed.
@@ -180,9 +178,6 @@ pub fn space_of(folder: &Path) -> Result<Space> {
 impl History for Arc<Repository> {
     fn place(&self) -> String {
         self.path().display().to_string()
-    }
-    fn id(&self) -> String {
-        Repository::id(self).to_owned()
     }
     fn folder_here(&self) -> Option<&Path> {
         Some(self.path())

@@ -20,7 +20,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::catalog::{Content, Run, parts};
 use crate::ingest::Ingest;
-use crate::layout::{FileKind, stored_file};
+use crate::layout::{FileKind, SEGMENT, stored_file};
 use crate::lock::{self, Lock};
 use crate::read::stored_frame;
 use crate::tree_hash::Value;
@@ -99,6 +99,7 @@ fn clear(repository: &Arc<Repository>, push: PushId) -> Result<()> {
     for file in incomplete {
         drop_file(&transaction, push, file)?;
     }
+    drop_incomplete(&transaction, push)?;
     drop_unused(&transaction, push)?;
     Ok(transaction.commit()?)
 }
@@ -139,12 +140,27 @@ fn drop_file(transaction: &Transaction<'_>, push: PushId, file: FileId) -> Resul
     Ok(())
 }
 
+/// Drops contents whose rows were not all flushed.
+fn drop_incomplete(transaction: &Transaction<'_>, push: PushId) -> Result<()> {
+    transaction.execute(
+        "DELETE FROM contents WHERE push = ?1 AND CASE
+           WHEN run IS NOT NULL THEN NOT EXISTS (SELECT 1 FROM runs WHERE id = contents.run)
+           ELSE (size + ?2 - 1) / ?2 <> (SELECT count(*) FROM parts WHERE content = contents.id)
+             OR EXISTS (SELECT 1 FROM parts p WHERE p.content = contents.id AND p.run IS NOT NULL
+                        AND NOT EXISTS (SELECT 1 FROM runs WHERE id = p.run)) END",
+        (push, SEGMENT as i64),
+    )?;
+    transaction.execute(
+        "DELETE FROM partials WHERE push = ?1 AND NOT EXISTS (SELECT 1 FROM runs WHERE id = partials.run)",
+        [push],
+    )?;
+    transaction.execute("DELETE FROM parts WHERE content NOT IN (SELECT id FROM contents)", [])?;
+    Ok(())
+}
+
 /// Drops runs of a push's files that nothing names, and marks files as dead in which none is left.
 fn drop_unused(transaction: &Transaction<'_>, push: PushId) -> Result<()> {
     for statement in [
-        "DELETE FROM parts WHERE content IN (
-           SELECT p.content FROM parts p JOIN runs r ON r.id = p.run JOIN files f ON f.id = r.file
-           WHERE f.push = ?1 AND NOT EXISTS (SELECT 1 FROM contents WHERE id = p.content))",
         "DELETE FROM runs WHERE file IN (SELECT id FROM files WHERE push = ?1)
            AND NOT EXISTS (SELECT 1 FROM contents WHERE run = runs.id)
            AND NOT EXISTS (SELECT 1 FROM parts WHERE run = runs.id)

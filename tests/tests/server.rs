@@ -1,0 +1,270 @@
+//! A household: users, machines that are linked, pushed to the server and read back from it.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::process::Signal;
+use yore_tests::daemon::{Daemon, free_port, until};
+use yore_tests::machine::Machine;
+use yore_tests::proxy::Proxy;
+use yore_tests::{differences, noise, run};
+
+/// Files of all kinds and sizes.
+fn fill(source: &Path) {
+    fs::create_dir_all(source.join("folder/inner")).unwrap();
+    fs::write(source.join("folder/small"), "small\n").unwrap();
+    fs::write(source.join("folder/inner/medium"), noise(1, 300_000)).unwrap();
+    fs::write(source.join("large"), noise(2, 9 << 20)).unwrap();
+    fs::write(source.join("empty"), "").unwrap();
+    fs::hard_link(source.join("large"), source.join("linked")).unwrap();
+    std::os::unix::fs::symlink("nowhere", source.join("dangling")).unwrap();
+    run(Command::new("mkfifo").arg(source.join("fifo")));
+    run(Command::new("setfattr")
+        .args(["-n", "user.note", "-v", "kept"])
+        .arg(source.join("empty")));
+}
+
+/// Changes some of it: a large file gets a byte in front, names come and go.
+fn change(source: &Path) {
+    let mut large = noise(2, 9 << 20);
+    large.insert(0, 7);
+    fs::write(source.join("large"), large).unwrap();
+    fs::remove_file(source.join("folder/small")).unwrap();
+    fs::write(source.join("new.txt"), "new\n").unwrap();
+}
+
+/// How many objects a listing has.
+fn count(machine: &Machine, args: &[&str]) -> usize {
+    machine.json(args).as_array().expect("an array").len()
+}
+
+#[test]
+fn a_linked_machine_is_backed_up_and_read_like_a_folder_of_its_own() {
+    let daemon = Daemon::start();
+    daemon.add("ann", &["--quota", "1G"]);
+    let laptop = daemon.linked("ann", "laptop");
+    fill(&laptop.source());
+    let first = laptop.snapshotted();
+    let copy = laptop.home.join("copy");
+    run(Command::new("cp").arg("-a").arg(laptop.source()).arg(&copy));
+    change(&laptop.source());
+    let second = laptop.snapshotted();
+
+    assert_eq!(laptop.snapshots(), [first.clone(), second.clone()]);
+    assert_eq!(differences(&copy, &laptop.restored(&first, "out1")), "");
+    assert_eq!(differences(&laptop.source(), &laptop.restored("latest", "out2")), "");
+    let at = |snapshot: &str, name: &str| format!("{snapshot}:{}", laptop.source().join(name).display());
+    assert_eq!(laptop.text(&["cat", &at(&first, "folder/small")]), "small\n");
+    assert_eq!(
+        laptop.text(&["ls", &at("latest", "")]),
+        "dangling\nempty\nfifo\nfolder\nlarge\nlinked\nnew.txt\n"
+    );
+    assert_eq!(count(&laptop, &["find", "new*"]), 1);
+    assert_eq!(count(&laptop, &["log", "source/large"]), 2);
+    let changed = laptop.text(&["diff", &first, &second]);
+    for (letter, name) in [("A", "new.txt"), ("D", "folder/small"), ("M", "large")] {
+        let line = format!("{letter} {}", laptop.source().join(name).display());
+        let is_there = |one: &str| one.starts_with(letter) && one.ends_with(name);
+        assert!(changed.lines().any(is_there), "no {line} in\n{changed}");
+    }
+    assert!(laptop.text(&["verify", "--read-data"]).starts_with("all is well"));
+    assert_eq!(laptop.json(&["stats"])["snapshots"].as_array().unwrap().len(), 2);
+    // The same by its URL, which needs the link only for the key.
+    assert_eq!(count(&laptop, &["snapshots", "-r", &laptop.url()]), 2);
+
+    let status = daemon.status_of("ann", "laptop");
+    assert_eq!(
+        (&status["snapshot"], &status["failure"]),
+        (&second.into(), &serde_json::Value::Null)
+    );
+    assert!(status["bytes"].as_u64().unwrap() > 9 << 20, "{status}");
+    until("no session is shown", || {
+        daemon.json(&["status"])["sessions"].as_array().unwrap().is_empty()
+    });
+    assert_eq!(daemon.json(&["check"])["status"], "OK");
+    daemon.assert_well("ann", "laptop");
+}
+
+#[test]
+fn a_revoked_key_ends_its_session_and_is_not_let_in_again() {
+    let daemon = Daemon::start();
+    daemon.add("ann", &[]);
+    let proxy = Proxy::to(daemon.port);
+    let laptop = daemon.linked_by(proxy.port, "ann", "laptop");
+    fs::write(laptop.source().join("file"), noise(1, 8 << 20)).unwrap();
+    laptop.snapshotted();
+    fs::write(laptop.source().join("file"), noise(2, 8 << 20)).unwrap();
+    let so_far = proxy.up();
+    let mut push = laptop.start_snapshot();
+    until("the push runs", || proxy.up() > so_far + (1 << 20));
+    proxy.stall(true);
+    daemon.text(&["key", "revoke", "laptop"]);
+    until("its session ends", || {
+        daemon.json(&["status"])["sessions"].as_array().unwrap().is_empty()
+    });
+    proxy.stall(false);
+    let failed = push.wait().unwrap();
+    assert_eq!(failed.code(), Some(1));
+    let said = laptop.refused(1, &["snapshots"]);
+    assert!(said.contains("was it revoked?"), "{said}");
+    daemon.assert_well("ann", "laptop");
+}
+
+#[test]
+fn only_the_right_password_or_invitation_links_and_an_invitation_only_once() {
+    let daemon = Daemon::start();
+    daemon.add("ann", &[]);
+    let give = |program: &mut Command, password: &str| {
+        let mut child = program
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        // Who reads no password does not need one.
+        let _ = stdin.write_all(format!("{password}\n").as_bytes());
+        drop(stdin);
+        let output = child.wait_with_output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    let set = give(
+        &mut daemon.command(&["user", "set", "ann", "--password-stdin"]),
+        "correct horse",
+    );
+    assert_eq!(set.0, Some(0), "{}", set.1);
+    let url = format!("ssh://127.0.0.1:{}", daemon.port);
+    let by_password = |machine: &Machine, user: &str, password: &str| {
+        let args = [
+            "link",
+            &url,
+            "--user",
+            user,
+            "--repository",
+            &machine.name,
+            "--password-stdin",
+            "--yes",
+        ];
+        give(&mut machine.command(&args), password)
+    };
+    let (laptop, desktop, other) = (
+        daemon.machine("laptop"),
+        daemon.machine("desktop"),
+        daemon.machine("other"),
+    );
+    let (status, said) = by_password(&laptop, "ann", "battery staple");
+    assert!(status == Some(1) && said.contains("ann is not let in"), "{said}");
+    let (status, said) = by_password(&laptop, "bob", "correct horse");
+    assert!(status == Some(1) && said.contains("bob is not let in"), "{said}");
+    assert!(!laptop.config().join("agent.toml").exists());
+    let (status, said) = by_password(&laptop, "ann", "correct horse");
+    assert_eq!(status, Some(0), "{said}");
+    laptop.snapshotted();
+
+    let used = daemon.invite("ann");
+    desktop.link(&used, daemon.port, &["--repository", "desktop"]);
+    let words: Vec<&str> = used.iter().map(String::as_str).collect();
+    let said = other.refused(1, &[&words[..], &["--repository", "other"]].concat());
+    assert!(said.contains("an invitation can be used once"), "{said}");
+    let expired = daemon.text(&["invite", "ann", "--expires", "1s"]);
+    let words: Vec<&str> = expired.trim().split(' ').skip(1).collect();
+    until("the invitation expires", || {
+        let output = other.yore(&[&words[..], &["--repository", "gone"]].concat());
+        !output.status.success() || {
+            // It was still good. That machine is linked then; the next one comes too late.
+            fs::remove_dir_all(other.config()).unwrap();
+            false
+        }
+    });
+    // A name in use is not taken without being told to.
+    let words = daemon.invite("ann");
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let said = daemon
+        .machine("third")
+        .refused(1, &[&words[..], &["--repository", "laptop"]].concat());
+    assert!(said.contains("in use, by"), "{said}");
+}
+
+#[test]
+fn another_server_in_the_same_place_is_refused() {
+    let (daemon, other) = (Daemon::start(), Daemon::start());
+    daemon.add("ann", &[]);
+    let proxy = Proxy::to(daemon.port);
+    let laptop = daemon.linked_by(proxy.port, "ann", "laptop");
+    laptop.snapshotted();
+    proxy.lead_to(other.port);
+    let key_of = |daemon: &Daemon| {
+        let path = daemon.data().join("host_key");
+        let line = run(Command::new("ssh-keygen").arg("-lf").arg(path));
+        line.split(' ').nth(1).expect("a fingerprint").to_owned()
+    };
+    let said = laptop.refused(1, &["snapshots"]);
+    assert!(
+        said.contains(&key_of(&daemon)) && said.contains(&key_of(&other)),
+        "{said}"
+    );
+    let said = laptop.refused(1, &["snapshot", "source"]);
+    assert!(said.contains("host key"), "{said}");
+    // Nothing was said to it.
+    assert_eq!(other.json(&["status"])["sessions"], serde_json::json!([]));
+    proxy.lead_to(free_port());
+    let said = laptop.refused(1, &["snapshots"]);
+    assert!(!said.contains("host key"), "{said}");
+}
+
+#[test]
+fn a_configuration_is_read_again_at_a_signal_unless_it_is_wrong() {
+    let daemon = Daemon::start();
+    daemon.add("ann", &[]);
+    let laptop = daemon.linked("ann", "laptop");
+    daemon.configure("keep_fre = \"1M\"\n");
+    daemon.signal(Signal::HUP);
+    daemon.said("stays as it was");
+    laptop.snapshotted();
+    // A floor that no disk can hold: the new configuration counts.
+    daemon.configure("keep_free = \"4096T\"\n");
+    daemon.signal(Signal::HUP);
+    daemon.said("read again");
+    fs::write(laptop.source().join("file"), noise(1, 100_000)).unwrap();
+    let said = laptop.refused(1, &["snapshot", "source"]);
+    assert!(said.contains("must stay free"), "{said}");
+    assert_eq!(laptop.snapshots().len(), 1);
+    daemon.configure("");
+    daemon.signal(Signal::HUP);
+    until("the floor is small again", || laptop.snapshot().status.success());
+}
+
+#[test]
+fn a_server_that_is_ended_keeps_what_was_pushed() {
+    let daemon = Daemon::start();
+    daemon.add("ann", &[]);
+    let proxy = Proxy::to(daemon.port);
+    let laptop = daemon.linked_by(proxy.port, "ann", "laptop");
+    let size = 48 << 20;
+    fs::write(laptop.source().join("file"), noise(1, size)).unwrap();
+    let so_far = proxy.up();
+    let push = laptop.start_snapshot();
+    until("much of it is there", || proxy.up() > so_far + (24 << 20));
+    let (said, is_well) = daemon.end(Signal::TERM);
+    assert!(is_well && !said.contains("panicked"), "{said}");
+    let failed = push.wait_with_output().unwrap();
+    assert_eq!(failed.status.code(), Some(1));
+    let sent = proxy.up() - so_far;
+    daemon.assert_well("ann", "laptop");
+
+    daemon.run();
+    assert_eq!(daemon.json(&["status"])["sessions"], serde_json::json!([]));
+    laptop.snapshotted();
+    let all = proxy.up() - so_far;
+    // What the server had not taken from the network is sent again, and no more.
+    assert!(
+        all < size as u64 + (6 << 20),
+        "{all} bytes in all, {sent} before the end"
+    );
+    assert_eq!(differences(&laptop.source(), &laptop.restored("latest", "out")), "");
+}
