@@ -19,13 +19,12 @@ mod question;
 mod tests;
 
 use std::io::{Read, Write};
-use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
-use yore_store::{Budget as _, Compression, Error, Repository, Result, Snapshot};
+use yore_store::{Compression, Error, Repository, Result, Snapshot};
 use yore_wire::{Answer, Failure, NEWEST, OLDEST, Opened, Packet, PacketReader, Question, Welcome, common_version};
 
 use crate::accounts::{Key, NewSession, RepositoryName, RepositoryRow, User};
@@ -333,6 +332,7 @@ impl Session {
             Some(row) => (row, accounts.repository_path(&user.name, &name)),
             None if !to_push => return Err(unknown()),
             None => {
+                self.server.room_for(user, NEW_REPOSITORY)?;
                 let row = accounts
                     .add_repository(user.id, &name, Some(key.id), Some(&key.comment), &self.caller.from)
                     .map_err(denied)?;
@@ -341,8 +341,8 @@ impl Session {
         };
         let repository = match Repository::open_with_cache(&path, CACHE) {
             Err(Error::NotARepository(_)) if to_push => {
-                self.reserve_new(&row, &path)?;
                 Repository::init(&path, COMPRESSION)?;
+                self.server.measured(&row);
                 Repository::open_with_cache(&path, CACHE)
             }
             Err(Error::NotARepository(_)) => return Err(unknown()),
@@ -362,14 +362,5 @@ impl Session {
             Ok(()) => Ok(opened),
             Err(_) => Err(Error::Refused("a repository is open already".into())),
         }
-    }
-
-    /// A new repository takes room too, before the first push comes.
-    fn reserve_new(&self, row: &RepositoryRow, path: &Path) -> Result<()> {
-        std::fs::create_dir_all(path).map_err(|source| Error::Io {
-            path: path.to_owned(),
-            source,
-        })?;
-        self.quota(row, path)?.reserve(NEW_REPOSITORY)
     }
 }
