@@ -215,6 +215,18 @@ impl Daemon {
         peak_memory(self.pid())
     }
 
+    /// The processor time that the process has had, in the kernel's ticks.
+    pub fn processor_time(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("a process that lives");
+        // Behind the name, which is in parentheses; the fields are numbered from 3 there.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        fields
+            .skip(14 - 3)
+            .take(2)
+            .map(|ticks| ticks.parse::<u64>().expect("a number"))
+            .sum()
+    }
+
     /// `yored ARGS`, to be run.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(program("yored"));

@@ -131,19 +131,27 @@ impl Shared {
 
     fn carry(&self, number: u64, mut from: TcpStream, mut to: TcpStream, is_up: bool) {
         let mut buffer = vec![0; 32 << 10];
-        while let Ok(count @ 1..) = from.read(&mut buffer) {
-            let Some(count) = self.admit(count, is_up) else { break };
+        let ended_well = loop {
+            let count = match from.read(&mut buffer) {
+                Ok(0) => break true,
+                Ok(count) => self.admit(count, is_up),
+                Err(_) => break false,
+            };
             if to.write_all(&buffer[..count]).is_err() {
-                break;
+                break false;
             }
             self.after(is_up);
+        };
+        // Who has said all may still be answered.
+        if ended_well && to.shutdown(Shutdown::Write).is_ok() && is_up {
+            return;
         }
         let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
         self.state().connections.remove(&number);
     }
 
     /// Waits as it is told to, and counts; gives how many of these bytes may pass.
-    fn admit(&self, count: usize, is_up: bool) -> Option<usize> {
+    fn admit(&self, count: usize, is_up: bool) -> usize {
         let delay = self.state().delay;
         if !delay.is_zero() {
             thread::sleep(delay);
@@ -159,7 +167,7 @@ impl Shared {
         }
         let counter = if is_up { &self.up } else { &self.down };
         counter.fetch_add(pass as u64, Ordering::SeqCst);
-        Some(pass)
+        pass
     }
 
     /// Cuts if what was let through was the last.

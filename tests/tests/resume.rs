@@ -2,17 +2,18 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process};
 use yore_tests::daemon::{Daemon, pid_of};
 use yore_tests::machine::Machine;
 use yore_tests::proxy::Proxy;
-use yore_tests::{differences, noise, until};
+use yore_tests::{differences, disk_usage, noise, until};
 
 /// What may be sent twice each time that the connection is cut: what the server had not taken yet.
 const A_CUT: u64 = 1_677_722; // 1.6 MiB
 
-/// What may be sent twice each time that the server is killed: a pack that it had not synced, too.
+/// What may be sent twice each time that the server is killed: what it had not synced, or not written down.
 const A_KILL: u64 = 16 << 20;
 
 /// What a push sends beside the file itself: packets, names, encryption, a login each time.
@@ -27,6 +28,23 @@ fn behind_a_proxy() -> (Daemon, Proxy, Machine) {
     let proxy = Proxy::to(daemon.port);
     let machine = daemon.linked_by(proxy.port, "ann", "laptop");
     (daemon, proxy, machine)
+}
+
+/// Bytes of large contents that the server has stored.
+fn stored(daemon: &Daemon) -> u64 {
+    disk_usage(&daemon.user_folder("ann/laptop/heads"))
+}
+
+/// Waits until something has not changed for half a second.
+fn until_still<T: PartialEq>(mut look: impl FnMut() -> T) {
+    let (mut last, mut since) = (look(), Instant::now());
+    until("it is still", || {
+        let now = look();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        since.elapsed() > Duration::from_millis(500)
+    });
 }
 
 /// Waits until the server has put away what it has of a push that was cut off.
@@ -122,7 +140,8 @@ fn small_files_that_have_arrived_are_not_sent_again() {
     assert_equal(&daemon, &laptop);
     let before = proxy.up();
     laptop.snapshotted();
-    assert!(proxy.up() - before < 100_000, "nothing has changed");
+    let sent = proxy.up() - before;
+    assert!(sent < 100_000, "{sent} bytes, and nothing has changed");
 }
 
 #[test]
@@ -153,8 +172,13 @@ fn a_server_that_is_killed_loses_no_more_than_what_was_not_synced() {
     let before = proxy.up();
     for kill in 1..=2 {
         let push = laptop.start_snapshot();
-        until("much of it is there", || proxy.up() - before > kill * (32 << 20));
+        until("much of it was sent", || proxy.up() - before > kill * (32 << 20));
+        // What is on the way is not the server's to keep: that is let in first.
+        proxy.stall(true);
+        until_still(|| (stored(&daemon), daemon.processor_time()));
         daemon.end(Signal::KILL);
+        proxy.cut();
+        proxy.stall(false);
         assert_eq!(push.wait_with_output().unwrap().status.code(), Some(1));
         daemon.run();
         daemon.assert_well("ann", "laptop");

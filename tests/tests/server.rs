@@ -191,6 +191,43 @@ fn only_the_right_password_or_invitation_links_and_an_invitation_only_once() {
 }
 
 #[test]
+fn a_new_machine_takes_over_from_a_lost_one_and_sends_nothing_again() {
+    let daemon = Daemon::start();
+    daemon.add("ann", &[]);
+    let old = daemon.linked("ann", "laptop");
+    fill(&old.source());
+    for number in 0..500 {
+        fs::write(old.source().join(format!("folder/{number}")), noise(number + 10, 4000)).unwrap();
+    }
+    old.snapshotted();
+    // The new one has the same paths: only what it knows of the server is gone with the old one.
+    for gone in ["config", "cache"] {
+        fs::rename(old.home.join(gone), old.home.join(format!("lost-{gone}"))).unwrap();
+    }
+    let proxy = Proxy::to(daemon.port);
+    let new = daemon.machine("laptop");
+    new.link(
+        &daemon.invite("ann"),
+        proxy.port,
+        &["--repository", "laptop", "--replace"],
+    );
+    let restored = new.restored("latest", "out");
+    assert_eq!(differences(&new.source(), &restored), "");
+    fs::remove_dir_all(new.source()).unwrap();
+    fs::rename(&restored, new.source()).unwrap();
+    let before = proxy.up();
+    new.snapshotted();
+    let sent = proxy.up() - before;
+    assert!(sent < 200_000, "{sent} bytes were sent of what the server has");
+    assert_eq!(new.snapshots().len(), 2);
+    fs::rename(old.home.join("lost-config"), old.home.join("config2")).unwrap();
+    let mut late = new.command(&["snapshots"]);
+    let late = late.env("YORE_CONFIG_DIR", old.home.join("config2")).output().unwrap();
+    let said = String::from_utf8_lossy(&late.stderr);
+    assert!(!late.status.success() && said.contains("not let in"), "{said}");
+}
+
+#[test]
 fn another_server_in_the_same_place_is_refused() {
     let (daemon, other) = (Daemon::start(), Daemon::start());
     daemon.add("ann", &[]);

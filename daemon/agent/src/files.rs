@@ -33,7 +33,7 @@ impl Push<'_> {
             let meta = read_meta(item.parent, item.name, &stat, Some(file.as_fd()), self.owners())?;
             let body = match stat.size {
                 0 => None,
-                size if size <= MEDIUM => self.read_medium(&mut file, size)?,
+                size if size <= MEDIUM => self.read_medium(&mut file, size, known)?,
                 _ => Some(self.read_large(item.path, &file, &stat, &meta, known)?),
             };
             let after = Stat::of(file.as_fd())?;
@@ -50,16 +50,17 @@ impl Push<'_> {
     }
 
     /// A file that fits into memory.
-    fn read_medium(&mut self, file: &mut File, size: u64) -> Result<Option<Body>, AgentError> {
+    fn read_medium(&mut self, file: &mut File, size: u64, known: Option<&Seen>) -> Result<Option<Body>, AgentError> {
         io::Seek::rewind(file)?;
         let mut bytes = Vec::with_capacity(size as usize);
         file.take(size).read_to_end(&mut bytes)?;
         self.progress.bytes(bytes.len() as u64);
-        self.send_bytes(bytes)
+        self.send_bytes(bytes, known)
     }
 
-    /// Sends bytes in memory, at most [`MEDIUM`], unless the repository has them.
-    pub(crate) fn send_bytes(&mut self, bytes: Vec<u8>) -> Result<Option<Body>, AgentError> {
+    /// Sends bytes in memory, at most [`MEDIUM`], unless the repository has them; surely it has what the
+    /// path held in the last snapshot.
+    pub(crate) fn send_bytes(&mut self, bytes: Vec<u8>, known: Option<&Seen>) -> Result<Option<Body>, AgentError> {
         if bytes.is_empty() {
             return Ok(None);
         }
@@ -68,7 +69,8 @@ impl Push<'_> {
             size: bytes.len() as u64,
         };
         self.counts.bytes_read += body.size;
-        if self.has(&body.hash, body.size)? {
+        let is_as_it_was = known.is_some_and(|known| known.hash == Some(body.hash));
+        if is_as_it_was || self.has(&body.hash, body.size)? {
             return Ok(Some(body));
         }
         match body.size <= SMALL {

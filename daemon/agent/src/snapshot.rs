@@ -352,7 +352,7 @@ fn send_stream(push: &mut Push<'_>, name: &[u8], input: &mut dyn Read) -> Result
     let mut start = Vec::new();
     input.take(MEDIUM + 1).read_to_end(&mut start)?;
     let body = match start.len() as u64 <= MEDIUM {
-        true => push.send_bytes(start)?,
+        true => push.send_bytes(start, known.as_ref())?,
         false => Some(send_large_stream(
             push,
             known.and_then(|known| known.hash),

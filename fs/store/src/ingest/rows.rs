@@ -16,8 +16,9 @@ const BATCH: usize = 8_000;
 /// Bytes of rows written in one transaction: attributes may be long.
 const BATCH_BYTES: u64 = 8 << 20;
 
-/// After so many stored bytes rows are written even if they are few: a crash loses no more.
-const FLUSH: u64 = 16 << 20;
+/// After so many stored bytes rows are written even if they are few: of large contents a crash loses
+/// no more, and the segment that was not complete.
+const FLUSH: u64 = 8 << 20;
 
 /// A row to be written.
 pub(super) enum NewRow {
