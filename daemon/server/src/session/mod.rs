@@ -52,7 +52,7 @@ const SHOW: i64 = 5;
 const CACHE: usize = 12 << 20;
 
 /// What an empty repository takes, in bytes: ballast and catalog.
-const NEW_REPOSITORY: u64 = 5 << 20;
+const NEW: u64 = 5 << 20;
 
 /// How data in new repositories is compressed.
 const COMPRESSION: Compression = Compression::Zstd(3);
@@ -332,7 +332,7 @@ impl Session {
             Some(row) => (row, accounts.repository_path(&user.name, &name)),
             None if !to_push => return Err(unknown()),
             None => {
-                self.server.room_for(user, NEW_REPOSITORY)?;
+                self.server.room_for(user, NEW)?;
                 let row = accounts
                     .add_repository(user.id, &name, Some(key.id), Some(&key.comment), &self.caller.from)
                     .map_err(denied)?;
