@@ -227,9 +227,11 @@ mod tests {
     fn an_idle_repository_is_left_alone_after_the_first_time() {
         let history = month();
         let later = |years: i64| END + years * 366 * DAY;
-        let first = retention(&history.repository, &rules("daily=3 weekly=3"), later(1), &|| false).unwrap();
+        let mut weekly_too = daily(3);
+        weekly_too.policy.as_mut().unwrap().weekly = 3;
+        let first = retention(&history.repository, &weekly_too, later(1), &|| false).unwrap();
         assert_eq!(first.kept, 4);
-        let second = retention(&history.repository, &rules("daily=3 weekly=3"), later(20), &|| false).unwrap();
+        let second = retention(&history.repository, &weekly_too, later(20), &|| false).unwrap();
         assert_eq!((second.kept, second.names.len()), (4, 0));
     }
 
