@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use yore_agent::remote::{Address, Login, Server, Transport, Way, read_key};
-use yore_wire::{Answer, Failure, Hello, NEWEST, OLDEST, Packet, PacketReader, Question};
+use yore_wire::{Answer, Failure, Hello, NEWEST, OLDEST, Packet, PacketReader, PushStart, Question};
 
 use crate::SOON;
 use crate::machine::Machine;
@@ -175,4 +175,15 @@ pub fn open(repository: &str) -> Question {
         repository: repository.to_owned(),
         to_push: true,
     }
+}
+
+/// The question that begins a push of `/` of this host.
+pub fn start(host: &str) -> Question {
+    Question::Push(PushStart {
+        host: host.to_owned(),
+        roots: vec![b"/".to_vec()],
+        tags: vec![],
+        interval: None,
+        dry_run: false,
+    })
 }

@@ -1,5 +1,5 @@
-//! SSH: connections, logins, and the one subsystem. No shell, no command, no forwarding: what
-//! russh's handler does not answer here is refused.
+//! SSH: connections, logins, and the one subsystem. No shell, no command, no forwarding: these are
+//! refused, by russh itself where nothing here does.
 //!
 //! ```text
 //! accept ─▶ limits ─▶ russh ─▶ login ─▶ subsystem "yore" ─▶ session::run, on a thread of its own
@@ -293,6 +293,34 @@ impl server::Handler for Guest {
             reply.accept().await;
         }
         Ok(())
+    }
+
+    // A client that asks for these waits for an answer.
+    async fn shell_request(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), Self::Error> {
+        session.channel_failure(channel)
+    }
+
+    async fn exec_request(
+        &mut self,
+        channel: ChannelId,
+        _command: &[u8],
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        session.channel_failure(channel)
+    }
+
+    async fn pty_request(
+        &mut self,
+        channel: ChannelId,
+        _term: &str,
+        _columns: u32,
+        _rows: u32,
+        _width: u32,
+        _height: u32,
+        _modes: &[(russh::Pty, u32)],
+        session: &mut Session,
+    ) -> Result<(), Self::Error> {
+        session.channel_failure(channel)
     }
 
     async fn subsystem_request(
