@@ -34,18 +34,17 @@ fn on_disk_now(daemon: &Daemon, user: &str) -> u64 {
         .map_or(0, |number| number.parse().unwrap())
 }
 
-/// The ledger is right, once nobody pushes.
+/// The ledger is right, soon after the last session has ended.
 fn assert_exact(daemon: &Daemon, user: &str) {
-    until("nobody is connected", || {
-        daemon.json(&["status"])["sessions"]
-            .as_array()
-            .is_some_and(Vec::is_empty)
-    });
-    let (ledger, disk) = (daemon.used(user), on_disk(daemon, user));
-    assert!(
-        ledger.abs_diff(disk) <= MARGIN,
-        "the ledger has {ledger}, the disk {disk}"
-    );
+    let mut last = (0, 0);
+    let is_exact = || {
+        last = (daemon.used(user), on_disk_now(daemon, user));
+        last.0.abs_diff(last.1) <= MARGIN
+    };
+    let sessions = || daemon.json(&["status"])["sessions"].as_array().map(Vec::len);
+    until("nobody is connected", || sessions() == Some(0));
+    let watched = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| until("it is exact", is_exact)));
+    assert!(watched.is_ok(), "the ledger has {}, the disk {}", last.0, last.1);
 }
 
 fn with_quota() -> (Daemon, Machine) {

@@ -38,26 +38,31 @@ impl Failures {
 pub struct Logins(Mutex<HashMap<IpAddr, Failures>>);
 
 impl Logins {
-    /// Whether an address may try.
-    pub fn may_try(&self, address: IpAddr, now: i64) -> bool {
-        let known = self.0.lock().expect("no panic while held");
-        known
-            .get(&network(address))
-            .is_none_or(|failures| failures.now(now) < MOST)
-    }
-
-    /// Counts a failure.
-    pub fn failed(&self, address: IpAddr, now: i64) {
+    /// Whether an address may try. It counts as a failure until it [succeeds](Self::succeeded), so that
+    /// many tries at once are not more than they are one by one.
+    pub fn try_now(&self, address: IpAddr, now: i64) -> bool {
         let mut known = self.0.lock().expect("no panic while held");
+        let failures = known.get(&network(address)).map_or(0, |failures| failures.now(now));
+        if failures >= MOST {
+            return false;
+        }
         if known.len() >= REMEMBERED {
             known.retain(|_, failures| failures.now(now) > 0);
         }
         if known.len() >= REMEMBERED {
             known.clear();
         }
-        let before = known.get(&network(address)).map_or(0, |failures| failures.now(now));
-        let count = before + 1;
+        let count = failures + 1;
         known.insert(network(address), Failures { count, at: now });
+        true
+    }
+
+    /// A try was none to guess.
+    pub fn succeeded(&self, address: IpAddr) {
+        let mut known = self.0.lock().expect("no panic while held");
+        if let Some(failures) = known.get_mut(&network(address)) {
+            failures.count = failures.count.saturating_sub(1);
+        }
     }
 }
 
@@ -81,27 +86,27 @@ mod tests {
         let logins = Logins::default();
         let (guesser, other): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         for _ in 0..MOST {
-            assert!(logins.may_try(guesser, 1000));
-            logins.failed(guesser, 1000);
+            assert!(logins.try_now(guesser, 1000));
         }
-        assert!(!logins.may_try(guesser, 1000));
+        assert!(!logins.try_now(guesser, 1000));
         assert!(
-            !logins.may_try("::ffff:192.0.2.1".parse().unwrap(), 1000),
+            !logins.try_now("::ffff:192.0.2.1".parse().unwrap(), 1000),
             "the same written as IPv6"
         );
-        assert!(logins.may_try(other, 1000));
-        assert!(logins.may_try(guesser, 1000 + FORGOTTEN), "one more each minute");
-        logins.failed(guesser, 1000 + FORGOTTEN);
-        assert!(!logins.may_try(guesser, 1000 + FORGOTTEN));
+        assert!(logins.try_now(other, 1000));
+        assert!(logins.try_now(guesser, 1000 + FORGOTTEN), "one more each minute");
+        assert!(!logins.try_now(guesser, 1000 + FORGOTTEN));
+        logins.succeeded(guesser);
+        assert!(logins.try_now(guesser, 1000 + FORGOTTEN));
     }
 
     #[test]
     fn a_customers_ipv6_network_is_one_address() {
         let logins = Logins::default();
         for host in 0..u128::from(MOST) {
-            logins.failed(IpAddr::V6(Ipv6Addr::from((0x2001_0db8u128 << 96) + host)), 0);
+            logins.try_now(IpAddr::V6(Ipv6Addr::from((0x2001_0db8u128 << 96) + host)), 0);
         }
-        assert!(!logins.may_try("2001:db8::ffff".parse().unwrap(), 0));
-        assert!(logins.may_try("2001:db8:0:1::1".parse().unwrap(), 0));
+        assert!(!logins.try_now("2001:db8::ffff".parse().unwrap(), 0));
+        assert!(logins.try_now("2001:db8:0:1::1".parse().unwrap(), 0));
     }
 }

@@ -45,6 +45,8 @@ pub fn run(config: Config) -> Result<()> {
 }
 
 async fn serve(server: Arc<Server>, ssh: Arc<Ssh>) -> Result<()> {
+    let stop = told_to_stop()?;
+    tokio::pin!(stop);
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut accepting = Vec::new();
     for address in &server.config().listen {
@@ -67,8 +69,6 @@ async fn serve(server: Arc<Server>, ssh: Arc<Ssh>) -> Result<()> {
     });
     let mut seen = server.accounts.data_version().unwrap_or(0);
     let mut look = tokio::time::interval(LOOK);
-    let stop = until_told_to_stop();
-    tokio::pin!(stop);
     loop {
         tokio::select! {
             _ = &mut stop => break,
@@ -129,8 +129,13 @@ pub fn mount(config: Config, mountpoint: &Path) -> Result<()> {
         .enable_all()
         .build()
         .context("starting threads")?;
+    let stop = {
+        let _inside = runtime.enter();
+        told_to_stop().context("waiting for signals")?
+    };
     runtime.spawn(async move {
-        if until_told_to_stop().await.is_err() || yore_mount::unmount(&path).is_err() {
+        stop.await;
+        if yore_mount::unmount(&path).is_err() {
             // Programs that use it keep it until they are done.
             let _ = yore_mount::detach(&path);
         }
@@ -138,11 +143,14 @@ pub fn mount(config: Config, mountpoint: &Path) -> Result<()> {
     Ok(mounted.wait()?)
 }
 
-async fn until_told_to_stop() -> std::io::Result<()> {
+/// SIGTERM or SIGINT, from now on: they are heard whenever this is waited for.
+fn told_to_stop() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
-    }
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, RwLock, Weak};
 
 use yore_store::{Committed, Error, Repository, Result};
 
-use crate::accounts::{self, Accounts, Key, RepositoryRow};
+use crate::accounts::{self, Accounts, Key, RepositoryRow, User};
 use crate::clerk::{Desk, News};
 use crate::config::Config;
 use crate::ledger::Ledger;
@@ -112,6 +112,19 @@ impl Server {
     pub fn quota(&self, user: i64) -> Result<Option<u64>> {
         let user = self.accounts.user_by_id(user).map_err(refused)?;
         Ok(user.and_then(|user| user.quota))
+    }
+
+    /// Whether a user may store so many bytes more.
+    ///
+    /// # Errors
+    /// [`Error::OverBudget`].
+    pub fn room_for(&self, user: &User, needed: u64) -> Result<()> {
+        self.ledger.begin(user.id, &self.repositories_of(user.id)?)?;
+        let used = self.ledger.used(user.id).unwrap_or(0);
+        match self.quota(user.id)? {
+            Some(limit) if used.saturating_add(needed) > limit => Err(Error::OverBudget { used, limit, needed }),
+            _ => Ok(()),
+        }
     }
 
     /// Begins a push into a repository, if none is running.

@@ -20,7 +20,20 @@ pub fn mount(accounts: &Accounts, mountpoint: &Path) -> std::result::Result<Moun
     // If it cannot be made, mounting says why it is not there.
     let _ = std::fs::create_dir_all(mountpoint);
     let shelf = Arc::new(Repositories(accounts.clone()));
-    mount_all(shelf, mountpoint, Options::default())
+    // Others than who runs this may look in, as far as the folders' owners go; without it not even root.
+    let for_all = Options {
+        allow_other: true,
+        ..Options::default()
+    };
+    match mount_all(shelf.clone(), mountpoint, for_all) {
+        Err(error) if !rustix::process::geteuid().is_root() => {
+            crate::error::warn(&format!(
+                "{error}; if it lacks user_allow_other in /etc/fuse.conf, nobody else can look into the mount"
+            ));
+            mount_all(shelf, mountpoint, Options::default())
+        }
+        mounted => mounted,
+    }
 }
 
 struct Repositories(Accounts);

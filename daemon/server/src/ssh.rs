@@ -267,14 +267,14 @@ impl server::Handler for Guest {
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
         let (address, now) = (self.peer.ip(), self.ssh.server.now());
-        if !self.ssh.logins.may_try(address, now) {
+        if !self.ssh.logins.try_now(address, now) {
             return Ok(Auth::reject());
         }
         self.caller = self.by_password(user, password).await;
         if self.caller.is_some() {
+            self.ssh.logins.succeeded(address);
             return Ok(Auth::Accept);
         }
-        self.ssh.logins.failed(address, now);
         let (user, from) = (user.chars().take(64).collect::<String>(), self.from());
         self.asked(move |server| server.accounts.audit(&user, "login failed", &from, "", ""))
             .await;

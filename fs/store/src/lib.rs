@@ -49,7 +49,7 @@ pub use maintenance::Forgotten;
 pub use meta::*;
 pub use read::ContentReader;
 pub use repository::{Repository, parse_compression};
-pub use retention::{Policy, Verdict, Within, length_of_time, parse_length_of_time, spare_young};
+pub use retention::{Policy, Verdict, Within};
 pub use stats::{DeltaStats, SnapshotStats, Stats};
 pub use sweep::Swept;
 pub use time::{Clock, StepClock, SystemClock};

@@ -18,7 +18,6 @@
 //! which trusts young snapshots less.
 
 mod server;
-mod text;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -27,9 +26,6 @@ use std::str::FromStr;
 use jiff::{Span, Timestamp, civil, tz::TimeZone};
 
 use crate::{LineId, Snapshot};
-
-pub use server::spare_young;
-pub use text::{length_of_time, parse_length_of_time};
 
 /// What to keep. As text it is `last=3 daily=7 within=30d tag=release interval=1h`. A number of 0 and an empty option mean that there is no such rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -19,13 +19,12 @@ mod question;
 mod tests;
 
 use std::io::{Read, Write};
-use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
-use yore_store::{Budget as _, Compression, Error, Repository, Result, Snapshot};
+use yore_store::{Compression, Error, Repository, Result, Snapshot};
 use yore_wire::{Answer, Failure, NEWEST, OLDEST, Opened, Packet, PacketReader, Question, Welcome, common_version};
 
 use crate::accounts::{Key, NewSession, RepositoryName, RepositoryRow, User};
@@ -53,7 +52,7 @@ const SHOW: i64 = 5;
 const CACHE: usize = 12 << 20;
 
 /// What an empty repository takes, in bytes: ballast and catalog.
-const NEW_REPOSITORY: u64 = 5 << 20;
+const NEW: u64 = 5 << 20;
 
 /// How data in new repositories is compressed.
 const COMPRESSION: Compression = Compression::Zstd(3);
@@ -151,6 +150,12 @@ pub fn run(
     drop(ending);
     let _ = server.accounts.session_end(session.number.load(Ordering::Relaxed));
     (session.seen.hang_up)();
+    // SQLite's log is gone once the repository is closed: that is what counts.
+    let row = session.opened.get().map(|open| open.row.clone());
+    drop(session);
+    if let Some(row) = row.filter(|row| !server.running.has(row.id)) {
+        server.measured(&row);
+    }
 }
 
 /// What goes to the push's thread.
@@ -327,6 +332,7 @@ impl Session {
             Some(row) => (row, accounts.repository_path(&user.name, &name)),
             None if !to_push => return Err(unknown()),
             None => {
+                self.server.room_for(user, NEW)?;
                 let row = accounts
                     .add_repository(user.id, &name, Some(key.id), Some(&key.comment), &self.caller.from)
                     .map_err(denied)?;
@@ -335,10 +341,8 @@ impl Session {
         };
         let repository = match Repository::open_with_cache(&path, CACHE) {
             Err(Error::NotARepository(_)) if to_push => {
-                self.reserve_new(&row, &path)?;
-                let made = Repository::init(&path, COMPRESSION);
+                Repository::init(&path, COMPRESSION)?;
                 self.server.measured(&row);
-                made?;
                 Repository::open_with_cache(&path, CACHE)
             }
             Err(Error::NotARepository(_)) => return Err(unknown()),
@@ -358,14 +362,5 @@ impl Session {
             Ok(()) => Ok(opened),
             Err(_) => Err(Error::Refused("a repository is open already".into())),
         }
-    }
-
-    /// A new repository takes room too, before the first push comes.
-    fn reserve_new(&self, row: &RepositoryRow, path: &Path) -> Result<()> {
-        std::fs::create_dir_all(path).map_err(|source| Error::Io {
-            path: path.to_owned(),
-            source,
-        })?;
-        self.quota(row, path)?.reserve(NEW_REPOSITORY)
     }
 }

@@ -181,7 +181,7 @@ impl Session {
     }
 
     /// What may be written into a repository of this user.
-    pub(super) fn quota(&self, row: &RepositoryRow, path: &Path) -> Result<Quota> {
+    fn quota(&self, row: &RepositoryRow, path: &Path) -> Result<Quota> {
         let server = &self.server;
         let repositories = server.repositories_of(self.caller.user.id)?;
         server.ledger.begin(self.caller.user.id, &repositories)?;

@@ -156,11 +156,20 @@ fn names_that_lead_elsewhere_are_refused() {
 
 #[test]
 fn a_new_repository_counts_too() {
-    let mut peer = Peer::greeted(Some(NEW_REPOSITORY - 1));
+    let mut peer = Peer::greeted(Some(NEW - 1));
     let failure = peer.open("docs").unwrap_err();
     assert!(matches!(failure.kind, FailureKind::OverBudget { .. }), "{failure:?}");
-    let (folder, _accounts) = peer.hang_up();
-    assert!(!folder.path().join("users/ann/docs/catalog.sqlite3").exists());
+    let (folder, accounts) = peer.hang_up();
+    assert!(!folder.path().join("users/ann/docs").exists());
+    assert_eq!(accounts.repositories().unwrap(), []);
+}
+
+#[test]
+fn many_new_repositories_count_together() {
+    let mut peer = Peer::greeted(Some(2 * NEW));
+    peer.open("docs").unwrap();
+    let used = peer.accounts.repositories().unwrap()[0].bytes;
+    assert!(used > 4 << 20 && used <= NEW, "{used}: measured when it was made");
 }
 
 #[test]

@@ -127,6 +127,8 @@ mod tests {
 
     use super::*;
     use crate::upkeep::DAY;
+    use yore_store::Policy;
+
     use crate::upkeep::testing::{History, START, noise};
 
     /// One snapshot a day for 30 days.
@@ -138,9 +140,12 @@ mod tests {
         history
     }
 
-    fn rules(policy: &str) -> Rules {
+    fn daily(daily: u32) -> Rules {
         Rules {
-            policy: Some(policy.parse().unwrap()),
+            policy: Some(Policy {
+                daily,
+                ..Policy::default()
+            }),
             keep_at_least: 7 * DAY,
             ..Rules::default()
         }
@@ -151,7 +156,7 @@ mod tests {
     #[test]
     fn what_no_rule_keeps_goes_and_the_rest_is_sound() {
         let history = month();
-        let report = retention(&history.repository, &rules("daily=3"), END, &|| false).unwrap();
+        let report = retention(&history.repository, &daily(3), END, &|| false).unwrap();
         // Seven that are young, and three that the rule wants of the others.
         assert_eq!((report.kept, report.left, report.names.len()), (10, 0, 20));
         assert!(report.stopped.is_none());
@@ -161,7 +166,7 @@ mod tests {
         assert_eq!(left.len(), 10);
         assert!(left.iter().all(|snapshot| !report.names.contains(&snapshot.name)));
         assert_eq!(history.repository.verify(true, &mut |_, _| {}).unwrap().damages, []);
-        let again = retention(&history.repository, &rules("daily=3"), END, &|| false).unwrap();
+        let again = retention(&history.repository, &daily(3), END, &|| false).unwrap();
         assert_eq!((again.kept, again.names.len()), (10, 0));
     }
 
@@ -173,12 +178,12 @@ mod tests {
             asked.set(asked.get() + 1);
             asked.get() > 1
         };
-        let first = retention(&history.repository, &rules("daily=3"), END, &busy).unwrap();
+        let first = retention(&history.repository, &daily(3), END, &busy).unwrap();
         assert!(matches!(first.stopped, Some(Stopped::Busy)));
         assert_eq!((first.names.len(), first.left), (BATCH.0, 20 - BATCH.0 as u64));
-        let rest = retention(&history.repository, &rules("daily=3"), END, &|| false).unwrap();
+        let rest = retention(&history.repository, &daily(3), END, &|| false).unwrap();
         assert_eq!((rest.names.len(), rest.left), (20 - BATCH.0, 0));
-        let nothing = retention(&history.repository, &rules("daily=1"), END, &|| true).unwrap();
+        let nothing = retention(&history.repository, &daily(1), END, &|| true).unwrap();
         assert_eq!((nothing.names.len(), nothing.left), (0, 2));
     }
 
@@ -201,7 +206,7 @@ mod tests {
         let history = month();
         let suspended = Rules {
             suspended: true,
-            ..rules("daily=3")
+            ..daily(3)
         };
         let report = retention(&history.repository, &suspended, END, &|| false).unwrap();
         assert!(matches!(report.stopped, Some(Stopped::Suspended)));
@@ -212,7 +217,7 @@ mod tests {
     #[test]
     fn without_a_rule_nothing_goes() {
         let history = month();
-        for rules in [Rules::default(), rules(""), rules("interval=1h")] {
+        for rules in [Rules::default(), daily(0)] {
             let report = retention(&history.repository, &rules, END + 1000 * DAY, &|| false).unwrap();
             assert_eq!((report.kept, report.left, report.names.len()), (30, 0, 0));
         }
@@ -222,9 +227,11 @@ mod tests {
     fn an_idle_repository_is_left_alone_after_the_first_time() {
         let history = month();
         let later = |years: i64| END + years * 366 * DAY;
-        let first = retention(&history.repository, &rules("daily=3 weekly=3"), later(1), &|| false).unwrap();
+        let mut weekly_too = daily(3);
+        weekly_too.policy.as_mut().unwrap().weekly = 3;
+        let first = retention(&history.repository, &weekly_too, later(1), &|| false).unwrap();
         assert_eq!(first.kept, 4);
-        let second = retention(&history.repository, &rules("daily=3 weekly=3"), later(20), &|| false).unwrap();
+        let second = retention(&history.repository, &weekly_too, later(20), &|| false).unwrap();
         assert_eq!((second.kept, second.names.len()), (4, 0));
     }
 
@@ -232,7 +239,7 @@ mod tests {
     fn a_push_that_runs_is_neither_waited_for_nor_disturbed() {
         let history = month();
         let push = history.begin();
-        let report = retention(&history.repository, &rules("daily=3"), END, &|| false).unwrap();
+        let report = retention(&history.repository, &daily(3), END, &|| false).unwrap();
         assert_eq!(report.names.len(), 20);
         history.finish(push, &noise(99, 50_000));
         assert_eq!(history.repository.verify(true, &mut |_, _| {}).unwrap().damages, []);

@@ -11,19 +11,23 @@
 //! compressed here. One segment is in memory at a time. What is shared with the base is
 //! remembered: it makes the reverse delta without another scan.
 
+mod group;
+mod kept;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::catalog::{Content, FrameRow, Part, Run, parts};
+use group::{Group, encode_segment};
+
+use crate::catalog::{Content, Part, Run, parts};
 use crate::delta::{Match, ReadAt};
-use crate::frame::{Encoding, Frame};
+use crate::frame::Frame;
 use crate::ingest::Ingest;
 use crate::ingest::contents::mismatch;
 use crate::ingest::rows::NewRow;
 use crate::layout::{GROUP, LARGEST, SEGMENT, SEGMENT_GROUPS};
 use crate::read::{ContentReader, stored_frame};
 use crate::tree_hash::{self, Value, group_value, segment_value};
-use crate::write::frame_row;
 use crate::{ContentId, Error, Hash, Result};
 
 /// Matches of one content that are remembered. A sender that copies byte by byte must not fill
@@ -60,16 +64,6 @@ pub enum LargeOp {
         /// Whole groups, and the last one of the content.
         groups: u64,
     },
-}
-
-/// A group of the segment that is being put together.
-enum Group {
-    /// As it is stored in the base.
-    Stored(Encoding, Vec<u8>, FrameRow),
-    /// To be stored.
-    New(Frame, Value),
-    /// Zeros.
-    Zeros(Value, u32),
 }
 
 /// The content that a large one is told against.
@@ -425,80 +419,6 @@ impl Ingest {
         large.parts.push(Part { run, value });
         Ok(())
     }
-
-    /// Stores the complete groups of a segment in whose midst the push ends.
-    pub(super) fn end_partial_segment(&mut self) -> Result<()> {
-        let Some(mut large) = self.large.take() else {
-            return Ok(());
-        };
-        let first = large.parts.len() as u64 * SEGMENT_GROUPS;
-        let groups = std::mem::take(&mut large.groups);
-        if groups.iter().all(|group| matches!(group, Group::Zeros(..))) {
-            return Ok(());
-        }
-        let (encoding, stored) = encode_segment(groups, self.repository.compression());
-        let run = self.writer.write_head(&stored, encoding, first)?;
-        let id = run.id;
-        self.add_row(NewRow::Run(run))?;
-        self.add_row(NewRow::Partial {
-            key: large.key,
-            run: id,
-        })
-    }
-
-    /// The groups that an earlier push sent of the content that the sender calls so.
-    fn kept_of(&self, key: &[u8; 16]) -> Result<BTreeMap<u64, (Arc<Run>, usize)>> {
-        let mut kept = BTreeMap::new();
-        for id in self.kept.partials.get(key).into_iter().flatten() {
-            let run = self.repository.run(*id).map_err(|error| error.into_error())?;
-            let first = run.position.unwrap_or(0);
-            for index in 0..run.frames.len() {
-                kept.entry(first + index as u64).or_insert((run.clone(), index));
-            }
-        }
-        Ok(kept)
-    }
-
-    fn large_kept(&mut self, large: &mut LargeContent, groups: u64) -> Result<()> {
-        let refused = || Error::Refused("groups that no earlier push has sent".into());
-        if !large.partial.is_empty() || !large.size.is_multiple_of(GROUP) {
-            return Err(refused());
-        }
-        let end = large.group().checked_add(groups).ok_or_else(refused)?;
-        while large.group() < end && large.size.is_multiple_of(GROUP) {
-            let (run, index) = large.kept.get(&large.group()).cloned().ok_or_else(refused)?;
-            self.check_kept_run(run.id)?;
-            if end - large.group() >= SEGMENT_GROUPS && self.share_kept(large, &run) {
-                continue;
-            }
-            let stored = stored_frame(&self.repository, &run, index).map_err(|error| error.into_error())?;
-            let row = run.frames[index];
-            self.add_group(large, Group::Stored(run.encoding, stored, row), row.length.into())?;
-        }
-        match large.group() == end || !large.size.is_multiple_of(GROUP) {
-            true => Ok(()),
-            false => Err(refused()),
-        }
-    }
-
-    /// Names a kept run where it is the whole segment that comes next.
-    fn share_kept(&mut self, large: &mut LargeContent, run: &Run) -> bool {
-        let at_segment = large.groups.is_empty() && large.size.is_multiple_of(SEGMENT);
-        let is_whole = run.position == Some(large.group()) && run.length() == SEGMENT;
-        if !at_segment || !is_whole || run.frames.len() as u64 != SEGMENT_GROUPS {
-            return false;
-        }
-        let values: Vec<Value> = run.frames.iter().map(|frame| frame.value).collect();
-        large.parts.push(Part {
-            run: Some(run.id),
-            value: segment_value(SEGMENT, &values),
-        });
-        if large.size == 0 {
-            large.first_values = values;
-        }
-        large.size += SEGMENT;
-        true
-    }
 }
 
 impl LargeContent {
@@ -522,57 +442,6 @@ impl LargeContent {
             _ => {}
         }
     }
-}
-
-impl Group {
-    fn value(&self) -> Value {
-        match self {
-            Group::Stored(_, _, row) => row.value,
-            Group::New(_, value) | Group::Zeros(value, _) => *value,
-        }
-    }
-
-    fn is_raw(&self) -> bool {
-        match self {
-            Group::Stored(encoding, ..) => *encoding == Encoding::Raw,
-            Group::New(frame, _) => frame.encoding == Encoding::Raw,
-            Group::Zeros(..) => false,
-        }
-    }
-}
-
-/// The groups of a segment as they are stored together: all raw, or all zstd.
-fn encode_segment(groups: Vec<Group>, compression: crate::Compression) -> (Encoding, Vec<(Vec<u8>, FrameRow)>) {
-    let all_raw = groups.iter().all(Group::is_raw);
-    let wanted = if all_raw { Encoding::Raw } else { Encoding::Zstd };
-    let mut stored = Vec::with_capacity(groups.len());
-    for group in groups {
-        stored.push(match group {
-            Group::Stored(encoding, bytes, row) if encoding == wanted => (bytes, row),
-            Group::Stored(_, bytes, row) => {
-                let bytes = Frame {
-                    encoding: Encoding::Raw,
-                    length: row.length,
-                    bytes,
-                }
-                .into_zstd();
-                let row = frame_row(&bytes, row.length, row.value);
-                (bytes, row)
-            }
-            Group::New(frame, value) => {
-                let length = frame.length;
-                let bytes = if all_raw { frame.bytes } else { frame.into_zstd() };
-                let row = frame_row(&bytes, length, value);
-                (bytes, row)
-            }
-            Group::Zeros(value, length) => {
-                let bytes = Frame::encode(&vec![0; length as usize], compression).into_zstd();
-                let row = frame_row(&bytes, length, value);
-                (bytes, row)
-            }
-        });
-    }
-    (wanted, stored)
 }
 
 fn too_large() -> Error {

@@ -36,8 +36,25 @@ fn kept(verdicts: Vec<Verdict>) -> Vec<SnapshotId> {
     ids
 }
 
+/// Rules in words: `daily=7 interval=1h`.
 fn policy(text: &str) -> Policy {
-    text.parse().unwrap()
+    let mut policy = Policy::default();
+    for (rule, value) in text.split(' ').map(|word| word.split_once('=').unwrap()) {
+        let number = || value.parse().unwrap();
+        match rule {
+            "last" => policy.last = number(),
+            "hourly" => policy.hourly = number(),
+            "daily" => policy.daily = number(),
+            "weekly" => policy.weekly = number(),
+            "monthly" => policy.monthly = number(),
+            "yearly" => policy.yearly = number(),
+            "within" => policy.within = Some(value.parse().unwrap()),
+            "tag" => policy.tags.push(value.to_owned()),
+            "interval" => policy.interval = Some(3600 * value.strip_suffix('h').unwrap().parse::<u32>().unwrap()),
+            _ => panic!("{rule}"),
+        }
+    }
+    policy
 }
 
 #[test]
@@ -178,7 +195,7 @@ fn the_young_are_spared_and_the_reason_says_so() {
         at(4, theft()),
         at(5, theft() + DAY),
     ];
-    let verdicts = spare_young(policy("last=1").judge(snapshots), theft(), WEEK);
+    let verdicts = super::server::spare_young(policy("last=1").judge(snapshots), theft(), WEEK);
     let reasons: Vec<_> = verdicts.iter().map(|verdict| verdict.reasons.join(" ")).collect();
     assert_eq!(reasons, ["last", "younger than 7d", "younger than 7d", "", ""]);
 }

@@ -31,7 +31,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::retention::{Policy, Verdict, length_of_time};
+use crate::retention::{Policy, Verdict};
 use crate::{Snapshot, SnapshotId};
 
 impl Policy {
@@ -59,7 +59,7 @@ impl Policy {
 
 /// Gives those that go and were made less than `keep_at_least` seconds before `now` a reason to
 /// stay: `younger than 7d`.
-pub fn spare_young(mut verdicts: Vec<Verdict>, now: i64, keep_at_least: i64) -> Vec<Verdict> {
+pub(super) fn spare_young(mut verdicts: Vec<Verdict>, now: i64, keep_at_least: i64) -> Vec<Verdict> {
     for verdict in &mut verdicts {
         if verdict.reasons.is_empty() && is_young(&verdict.snapshot, now, keep_at_least) {
             let reason = format!("younger than {}", length_of_time(keep_at_least));
@@ -67,6 +67,14 @@ pub fn spare_young(mut verdicts: Vec<Verdict>, now: i64, keep_at_least: i64) -> 
         }
     }
     verdicts
+}
+
+/// A number of seconds as `7d`, `36h`, `90min` or `45s`: in the longest unit that it is a multiple of.
+fn length_of_time(seconds: i64) -> String {
+    let units = [("d", 86_400), ("h", 3600), ("min", 60)];
+    let fits = |(_, length): &&(&str, i64)| seconds != 0 && seconds % length == 0;
+    let (unit, length) = units.iter().find(fits).unwrap_or(&("s", 1));
+    format!("{}{unit}", seconds / length)
 }
 
 /// A snapshot from the future, which a clock that was wrong for a while left, is young.
