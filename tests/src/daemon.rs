@@ -254,13 +254,6 @@ impl Daemon {
         serde_json::from_str(&self.text(&[args, &["--json"]].concat())).expect("JSON")
     }
 
-    /// What `yored ARGS --json` prints; it must end with this status.
-    pub fn json_of(&self, args: &[&str], status: i32) -> Value {
-        let output = self.yored(&[args, &["--json"]].concat());
-        assert_eq!(output.status.code(), Some(status), "{args:?}: {output:?}");
-        serde_json::from_slice(&output.stdout).expect("JSON")
-    }
-
     /// What `yored status` says of a repository.
     pub fn status_of(&self, user: &str, repository: &str) -> Value {
         let status = self.json(&["status"]);
