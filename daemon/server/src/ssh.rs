@@ -16,17 +16,20 @@ use russh::server::{self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Session,
 use russh::{Channel, ChannelId, MethodKind, MethodSet};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use yore_agent::remote::{Blocking, Ended, ending, preferred};
+use yore_agent::remote::{Blocking, End, Ended, ending, preferred};
 
 use crate::logins::Logins;
 use crate::server::Server;
-use crate::session::{self, Caller};
+use crate::session::{self, Caller, Endings};
 
 /// How the token of an invitation begins.
 const INVITATION: &str = "yi-";
 
 /// Passwords that are hashed at once: each takes memory and a core.
 const HASHING: usize = 2;
+
+/// How long an agent may take to fetch what was said to it last.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// What all connections share.
 pub struct Ssh {
@@ -127,6 +130,7 @@ impl Ssh {
         let socket = Arc::new(socket);
         let in_time = Arc::new(AtomicBool::new(false));
         let (end, ended) = ending();
+        let end = Arc::new(Mutex::new(Some(end)));
         let counted = Arc::new(counted);
         let guest = Guest {
             ssh: self.clone(),
@@ -136,6 +140,7 @@ impl Ssh {
             channel: None,
             in_time: in_time.clone(),
             socket: socket.clone(),
+            end: end.clone(),
             ended,
         };
         let patience = Duration::from_secs(self.server.config().login_timeout.0.max(1) as u64);
@@ -151,7 +156,7 @@ impl Ssh {
         if let Ok(running) = server::run_stream(self.config.clone(), stream, guest).await {
             let _ = running.await;
         }
-        drop(end);
+        end.lock().expect("no panic while held").take();
         deadline.abort();
         let _ = socket.shutdown(Shutdown::Both);
         drop(counted);
@@ -186,6 +191,7 @@ struct Guest {
     /// The session has begun; until then it has to hurry.
     in_time: Arc<AtomicBool>,
     socket: Arc<std::net::TcpStream>,
+    end: Arc<Mutex<Option<End>>>,
     ended: Ended,
 }
 
@@ -341,12 +347,28 @@ impl server::Handler for Guest {
         let handle = Handle::current();
         let reader = Box::new(Blocking::new(handle.clone(), read, self.ended.clone()));
         let writer = Box::new(Blocking::new(handle, write, self.ended.clone()));
-        let socket = self.socket.clone();
-        let hang_up = Box::new(move || drop(socket.shutdown(Shutdown::Both)));
+        let (socket, end) = (self.socket.clone(), self.end.clone());
+        let hang_up = Arc::new(move || {
+            // russh does not see that the socket is closed while nobody takes what has arrived.
+            end.lock().expect("no panic while held").take();
+            let _ = socket.shutdown(Shutdown::Both);
+        });
+        let (soon, runtime) = (hang_up.clone(), Handle::current());
+        let linger = move || {
+            let soon = soon.clone();
+            runtime.spawn(async move {
+                tokio::time::sleep(LINGER).await;
+                soon();
+            });
+        };
         let running = (self.ssh.sessions.clone().try_acquire_owned(), self.counted.clone());
         let server = self.ssh.server.clone();
         let begun = std::thread::Builder::new().name("yore-session".into()).spawn(move || {
-            session::run(&server, caller, reader, writer, hang_up);
+            let endings = Endings {
+                hang_up: Box::new(move || hang_up()),
+                linger: Box::new(linger),
+            };
+            session::run(&server, caller, reader, writer, endings);
             drop(running);
         });
         if let Err(error) = begun {

@@ -308,6 +308,11 @@ impl<R: Read> PacketReader<R> {
         self.last_length
     }
 
+    /// Reads on to the end of the stream, and keeps nothing.
+    pub fn skip_to_end(&mut self) {
+        let _ = io::copy(&mut self.stream, &mut io::sink());
+    }
+
     /// The next packet; `None` at the end of the stream.
     ///
     /// # Errors

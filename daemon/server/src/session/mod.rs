@@ -73,6 +73,14 @@ pub struct Caller {
 /// Ends the connection.
 pub type HangUp = Box<dyn Fn() + Send + Sync>;
 
+/// The two ways to end the connection.
+pub struct Endings {
+    /// At once.
+    pub hang_up: HangUp,
+    /// When the agent has had a while to fetch what was said to it last. Nobody waits for that.
+    pub linger: HangUp,
+}
+
 /// What the threads of a session share.
 struct Session {
     server: Arc<Server>,
@@ -104,8 +112,9 @@ pub fn run(
     caller: Caller,
     reader: Box<dyn Read + Send>,
     writer: Box<dyn Write + Send>,
-    hang_up: HangUp,
+    endings: Endings,
 ) {
+    let Endings { hang_up, linger } = endings;
     let seen = Arc::new(Seen {
         from: caller.from.clone(),
         heard: server.now().into(),
@@ -145,11 +154,11 @@ pub fn run(
     thread::scope(|threads| {
         let outbox = session.outbox.clone();
         threads.spawn(move || outbox.write_to(writer));
-        session.serve(threads, reader);
+        session.serve(threads, reader, &linger);
     });
     drop(ending);
     let _ = server.accounts.session_end(session.number.load(Ordering::Relaxed));
-    (session.seen.hang_up)();
+    linger();
     // SQLite's log is gone once the repository is closed: that is what counts.
     let row = session.opened.get().map(|open| open.row.clone());
     drop(session);
@@ -181,21 +190,29 @@ impl Session {
         self: &'scope Arc<Self>,
         threads: &'scope thread::Scope<'scope, '_>,
         reader: Box<dyn Read + Send>,
+        linger: &HangUp,
     ) {
         let (ask, asked) = channel();
         let (tell, told) = sync_channel(MOST_TOLD);
         let asked = Arc::new(Mutex::new(asked));
-        for _ in 0..WORKERS {
+        let workers = [(); WORKERS].map(|()| {
             let asked = asked.clone();
-            threads.spawn(move || self.guarded("a question", || self.work(&asked)));
-        }
+            threads.spawn(move || self.guarded("a question", || self.work(&asked)))
+        });
         let push = threads.spawn(move || self.guarded("a push", || push::receive(self, &told)));
-        if let Err(error) = self.read(PacketReader::new(reader), &ask, &tell) {
-            self.outbox.say(&Packet::PushFailed(Failure::from(&error)));
+        let mut packets = PacketReader::new(reader);
+        let read = self.read(&mut packets, &ask, &tell);
+        linger();
+        if let Err(error) = &read {
+            self.outbox.say(&Packet::PushFailed(Failure::from(error)));
+            // An agent that is still writing would not read, and the connection not be seen to end.
+            threads.spawn(move || packets.skip_to_end());
         }
         drop((ask, tell));
         // What was received is put away before the session counts as ended.
         let _ = push.join();
+        workers.into_iter().for_each(|worker| drop(worker.join()));
+        // Now, and not before: nobody waits for room in what is never written.
         self.outbox.complete();
     }
 
@@ -212,7 +229,7 @@ impl Session {
 
     fn read(
         &self,
-        mut packets: PacketReader<Box<dyn Read + Send>>,
+        packets: &mut PacketReader<Box<dyn Read + Send>>,
         ask: &Sender<(u64, Question, usize)>,
         tell: &std::sync::mpsc::SyncSender<Told>,
     ) -> Result<()> {

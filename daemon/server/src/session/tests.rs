@@ -51,8 +51,13 @@ impl Peer {
                 Box::new(there.try_clone().unwrap()),
                 Box::new(there.try_clone().unwrap()),
             );
-            let hang_up = Box::new(move || drop(there.shutdown(std::net::Shutdown::Both)));
-            run(&server, caller, reader, writer, hang_up);
+            let there = Arc::new(there);
+            let still_there = there.clone();
+            let endings = Endings {
+                hang_up: Box::new(move || drop(there.shutdown(std::net::Shutdown::Both))),
+                linger: Box::new(move || drop(still_there.shutdown(std::net::Shutdown::Read))),
+            };
+            run(&server, caller, reader, writer, endings);
         });
         Peer {
             folder,
