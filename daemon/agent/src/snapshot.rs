@@ -118,8 +118,9 @@ pub enum AgentError {
 /// they are in [`Outcome::unreadable`].
 pub fn snapshot(target: &Target, request: SnapshotRequest, progress: &dyn Progress) -> Result<Outcome, AgentError> {
     let roots = Roots::resolve(&request.paths)?;
-    let (mut left, mut failures, begun) = (AGAIN, 0, Instant::now());
+    let (mut left, mut failures, mut begun) = (AGAIN, 0, Instant::now());
     loop {
+        let attempt_began = Instant::now();
         let error = match attempt(target, &roots, &request, progress) {
             Err(AgentError::Store(yore_store::Error::Again(_))) if left > 0 => {
                 left -= 1;
@@ -131,6 +132,10 @@ pub fn snapshot(target: &Target, request: SnapshotRequest, progress: &dyn Progre
         // Until the server has noticed that the connection broke, the push seems to be running.
         let is_broken = matches!(error, yore_store::Error::Elsewhere { lost: true, .. });
         let may_pass = is_broken || (failures > 0 && error.is_passing());
+        // One that went on for a while got somewhere; what it sent is kept.
+        if attempt_began.elapsed() > LONG {
+            (failures, begun) = (0, Instant::now());
+        }
         failures += 1;
         let (tried, most) = (begun.elapsed(), request.retry_for);
         let slowly = retry(
@@ -146,6 +151,9 @@ pub fn snapshot(target: &Target, request: SnapshotRequest, progress: &dyn Progre
         wait_unless_stopped(progress, wait)?;
     }
 }
+
+/// An attempt that took longer than this before its connection broke did not fail at once.
+const LONG: Duration = Duration::from_secs(60);
 
 /// A connection that broke is often there again at once; the waits between pushes are longer.
 const SOONER: u32 = 10;

@@ -21,16 +21,29 @@ const LOOK: u64 = 16 << 20;
 
 /// The figures of all users.
 #[derive(Default)]
-pub struct Ledger(Mutex<HashMap<i64, HashMap<i64, u64>>>);
+pub struct Ledger(Mutex<Users>);
+
+type Users = HashMap<i64, HashMap<i64, Figure>>;
+
+/// What one repository takes.
+#[derive(Clone, Copy, Default)]
+struct Figure {
+    /// Bytes, as they were measured and have been taken since.
+    used: u64,
+    /// Bytes that were ever taken: what comes while it is measured is seen by this.
+    taken: u64,
+}
 
 impl Ledger {
-    fn users(&self) -> MutexGuard<'_, HashMap<i64, HashMap<i64, u64>>> {
+    fn users(&self) -> MutexGuard<'_, Users> {
         self.0.lock().expect("no panic while held")
     }
 
     /// What a user has stored, in bytes of the disk; `None` if it was never measured.
     pub fn used(&self, user: i64) -> Option<u64> {
-        self.users().get(&user).map(|repositories| repositories.values().sum())
+        self.users()
+            .get(&user)
+            .map(|repositories| repositories.values().map(|figure| figure.used).sum())
     }
 
     /// Measures every repository of a user, unless that was done before.
@@ -49,11 +62,22 @@ impl Ledger {
         Ok(())
     }
 
-    /// Measures a repository into which nobody is writing; gives its bytes.
+    /// Measures a repository; gives its bytes. What is taken meanwhile is added: it may be counted
+    /// twice until the next time, and is never forgotten.
     pub fn measure(&self, user: i64, repository: i64, path: &Path) -> Result<u64> {
+        let taken = |ledger: &Self| {
+            let users = ledger.users();
+            users
+                .get(&user)
+                .and_then(|known| known.get(&repository))
+                .map_or(0, |figure| figure.taken)
+        };
+        let before = taken(self);
         let bytes = disk_bytes(path)?;
-        self.users().entry(user).or_default().insert(repository, bytes);
-        Ok(bytes)
+        let mut users = self.users();
+        let figure = users.entry(user).or_default().entry(repository).or_default();
+        figure.used = bytes + (figure.taken - before);
+        Ok(figure.used)
     }
 
     /// Measures a repository in which something was removed; says whether it takes less now.
@@ -61,7 +85,7 @@ impl Ledger {
         let before = self
             .users()
             .get(&user)
-            .and_then(|known| known.get(&repository).copied());
+            .and_then(|known| Some(known.get(&repository)?.used));
         let after = self.measure(user, repository, path).ok();
         after.zip(before).is_some_and(|(after, before)| after < before)
     }
@@ -70,11 +94,13 @@ impl Ledger {
     fn take(&self, user: i64, repository: i64, bytes: u64, quota: Option<u64>) -> std::result::Result<(), u64> {
         let mut users = self.users();
         let repositories = users.entry(user).or_default();
-        let used: u64 = repositories.values().sum();
+        let used: u64 = repositories.values().map(|figure| figure.used).sum();
         if quota.is_some_and(|quota| used.saturating_add(bytes) > quota) {
             return Err(used);
         }
-        *repositories.entry(repository).or_default() += bytes;
+        let figure = repositories.entry(repository).or_default();
+        figure.used += bytes;
+        figure.taken += bytes;
         Ok(())
     }
 }

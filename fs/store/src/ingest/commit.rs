@@ -22,7 +22,13 @@ impl Ingest {
     /// # Errors
     /// [`Error::Busy`] if the newest snapshot of the line was forgotten meanwhile: push again.
     pub fn commit(mut self, unread: u64) -> Result<Committed> {
-        if !self.stack.is_empty() || self.large.is_some() || (self.totals.folders == 0 && self.base.is_none()) {
+        self.try_commit(unread).map_err(|error| self.fail(error))
+    }
+
+    fn try_commit(&mut self, unread: u64) -> Result<Committed> {
+        // One that was begun and cannot be read to its end is in no entry.
+        self.give_up_large();
+        if !self.stack.is_empty() || (self.totals.folders == 0 && self.base.is_none()) {
             return Err(Error::Refused("the push is not complete".into()));
         }
         self.flush()?;
@@ -50,13 +56,17 @@ impl Ingest {
         self.writer.commit_files(&transaction)?;
         drop_runs(&transaction, &freed)?;
         drop_unused(&transaction, &conversions)?;
-        transaction.execute("DELETE FROM pushes WHERE id = ?1", [self.writer.push])?;
+        if transaction.execute("DELETE FROM pushes WHERE id = ?1", [self.writer.push])? != 1 {
+            return Err(Error::Busy(
+                "what the push had sent was swept meanwhile; snapshot again".into(),
+            ));
+        }
         transaction.commit()?;
         drop(connection);
         self.is_over = true;
         drop(writer_lock);
-        repository.unlink_dead()?;
-        repository.checkpoint()?;
+        // The snapshot is there; what cannot be tidied up now is by the next command.
+        let _ = repository.unlink_dead().and_then(|_| repository.checkpoint());
         Ok(Committed { snapshot, deltas })
     }
 

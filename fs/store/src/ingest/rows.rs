@@ -1,6 +1,6 @@
 //! Rows on their way into the catalog: gathered, then written in one transaction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
@@ -69,6 +69,15 @@ pub(super) struct Rows {
 }
 
 impl Rows {
+    /// Contents that entries name whose rows wait.
+    pub fn contents_waiting(&self) -> HashSet<ContentId> {
+        let content = |row: &NewRow| match row {
+            NewRow::Entry(entry) => entry.content,
+            _ => None,
+        };
+        self.waiting.iter().filter_map(content).collect()
+    }
+
     pub fn is_full(&self) -> bool {
         self.waiting.len() >= BATCH || self.bytes >= BATCH_BYTES
     }
