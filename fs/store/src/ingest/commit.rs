@@ -13,7 +13,7 @@ use crate::catalog::{ALIVE, SNAPSHOT, Snapshot};
 use crate::ingest::rows::Totals;
 use crate::ingest::succession::{Conversion, release};
 use crate::ingest::{Committed, Ingest};
-use crate::{ContentId, Error, Kind, Result, RunId, lock, time};
+use crate::{ContentId, Error, Kind, PushId, Result, RunId, lock, time};
 
 impl Ingest {
     /// Makes the push a snapshot of the time that it is now. `unread` is the number of paths
@@ -54,7 +54,7 @@ impl Ingest {
         let snapshot = self.insert_snapshot(&transaction, totals, unread)?;
         freed.extend(self.drop_partials(&transaction)?);
         self.writer.commit_files(&transaction)?;
-        drop_runs(&transaction, &freed)?;
+        drop_runs(&transaction, &freed, None)?;
         drop_unused(&transaction, &conversions)?;
         if transaction.execute("DELETE FROM pushes WHERE id = ?1", [self.writer.push])? != 1 {
             return Err(Error::Busy(
@@ -210,8 +210,9 @@ fn next_name(connection: &Connection, now: i64) -> Result<(i64, String)> {
     Ok((time, if count == 1 { plain } else { format!("{plain}-{count}") }))
 }
 
-/// Drops runs that nothing lies in any more, and marks files as dead that no run lies in.
-pub(crate) fn drop_runs(connection: &Connection, runs: &[RunId]) -> Result<()> {
+/// Drops runs that nothing lies in any more, and marks files as dead that no run lies in: committed
+/// ones, or those of a push.
+pub(crate) fn drop_runs(connection: &Connection, runs: &[RunId], push: Option<PushId>) -> Result<()> {
     let mut delete = connection.prepare_cached(
         "DELETE FROM runs WHERE id = ?1
            AND NOT EXISTS (SELECT 1 FROM contents WHERE run = ?1)
@@ -219,14 +220,15 @@ pub(crate) fn drop_runs(connection: &Connection, runs: &[RunId]) -> Result<()> {
            AND NOT EXISTS (SELECT 1 FROM partials WHERE run = ?1) RETURNING file",
     )?;
     let mut kill = connection.prepare_cached(
-        "UPDATE files SET dead = 1 WHERE id = ?1 AND push IS NULL AND NOT EXISTS (SELECT 1 FROM runs WHERE file = ?1)",
+        "UPDATE files SET dead = 1, push = NULL WHERE id = ?1 AND push IS ?2
+           AND NOT EXISTS (SELECT 1 FROM runs WHERE file = ?1)",
     )?;
     for run in runs {
         let files = delete
             .query_map([run], |row| row.get::<_, i64>(0))?
             .collect::<rusqlite::Result<Vec<_>>>()?;
         for file in files {
-            kill.execute([file])?;
+            kill.execute((file, push))?;
         }
     }
     Ok(())

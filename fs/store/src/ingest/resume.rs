@@ -22,7 +22,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::catalog::{Content, Run, parts};
 use crate::error::IoContext;
-use crate::ingest::Ingest;
+use crate::ingest::{Ingest, drop_runs, release};
 use crate::layout::{FileKind, SEGMENT, stored_file};
 use crate::lock::{self, Lock};
 use crate::read::stored_frame;
@@ -117,7 +117,8 @@ pub(crate) fn drop_tree(transaction: &Transaction<'_>, push: PushId) -> Result<(
     for statement in [
         "INSERT OR IGNORE INTO nameless (content)
            SELECT content FROM entries JOIN contents c ON c.id = content AND c.push IS NULL
-           WHERE entries.id >= ?1 AND first = ?2",
+           WHERE entries.id >= ?1 AND first = ?2
+             AND NOT EXISTS (SELECT 1 FROM entries e WHERE e.content = c.id AND NOT (e.id >= ?1 AND e.first = ?2))",
         "DELETE FROM folders WHERE id IN (SELECT child FROM entries WHERE id >= ?1 AND first = ?2)
            AND id NOT IN (SELECT root FROM lines)
            AND NOT EXISTS (SELECT 1 FROM entries e WHERE e.child = folders.id AND NOT (e.id >= ?1 AND e.first = ?2))",
@@ -311,9 +312,10 @@ impl Ingest {
         // Rows that cannot be flushed are lost, and with them the files that they name.
         let repository = self.repository.clone();
         crate::ballast::with_room(repository.path(), || {
-            self.end_partial_segment()?;
+            // Without room for the last groups, the rest is kept all the same.
+            let _ = self.end_partial_segment();
             self.writer.sync()?;
-            self.flush()
+            self.write_rows()
         })
     }
 
@@ -338,12 +340,11 @@ impl Ingest {
         };
         // Entries that wait for their rows have claimed theirs too.
         let claimed = self.rows.contents_waiting();
+        let mut freed = Vec::new();
         for content in unclaimed.iter().filter(|content| !claimed.contains(content)) {
+            freed.extend(release(&transaction, *content)?);
             transaction
                 .prepare_cached("DELETE FROM contents WHERE id = ?1")?
-                .execute([content])?;
-            transaction
-                .prepare_cached("DELETE FROM parts WHERE content = ?1")?
                 .execute([content])?;
         }
         for (key, runs) in &self.kept.partials {
@@ -353,9 +354,11 @@ impl Ingest {
                     "DELETE FROM partials WHERE push = ?1 AND key = ?2 AND run = ?3",
                     (self.writer.push, key, run),
                 )?;
+                freed.push(*run);
             }
         }
-        drop_unused(&transaction, self.writer.push)?;
+        // Not all that nothing names: rows of what this push sends may wait to be flushed.
+        drop_runs(&transaction, &freed, Some(self.writer.push))?;
         transaction.commit()?;
         drop(connection);
         Ok(self.repository.unlink_dead()?.1 > 0)

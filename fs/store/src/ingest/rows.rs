@@ -116,8 +116,13 @@ impl Ingest {
 
     /// Writes the rows that wait. They are invisible until the commit.
     pub(super) fn flush(&mut self) -> Result<()> {
-        self.flushed_at = self.writer.written;
         self.writer.reserve_rows(self.rows.bytes)?;
+        self.write_rows()
+    }
+
+    /// The same without asking for room: for rows of what is stored already.
+    pub(super) fn write_rows(&mut self) -> Result<()> {
+        self.flushed_at = self.writer.written;
         self.rows.bytes = 0;
         let mut connection = self.repository.connection()?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
