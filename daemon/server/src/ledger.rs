@@ -80,14 +80,12 @@ impl Ledger {
         Ok(figure.used)
     }
 
-    /// Measures a repository in which something was removed; says whether it takes less now.
-    pub fn give_back(&self, user: i64, repository: i64, path: &Path) -> bool {
-        let before = self
-            .users()
-            .get(&user)
-            .and_then(|known| Some(known.get(&repository)?.used));
-        let after = self.measure(user, repository, path).ok();
-        after.zip(before).is_some_and(|(after, before)| after < before)
+    /// Gives back bytes that were removed from a repository into which somebody is writing.
+    pub fn give_back(&self, user: i64, repository: i64, bytes: u64) {
+        let mut users = self.users();
+        if let Some(known) = users.get_mut(&user).and_then(|known| known.get_mut(&repository)) {
+            known.used = known.used.saturating_sub(bytes);
+        }
     }
 
     /// Takes bytes for a repository, if they fit; else what is used.

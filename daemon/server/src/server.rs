@@ -168,6 +168,27 @@ impl Server {
         }
     }
 
+    /// Sweeps what dead pushes of a user left, in all of the user's repositories; says whether that
+    /// made room.
+    pub fn make_room(&self, user: i64, repositories: &[(i64, PathBuf)]) -> bool {
+        let mut freed = false;
+        for (id, path) in repositories {
+            let swept = Repository::open_with_cache(path, 1 << 20).and_then(|repository| repository.sweep_all());
+            let bytes = swept.map_or(0, |swept| swept.bytes);
+            if bytes == 0 {
+                continue;
+            }
+            freed = true;
+            // What a push has taken and not written yet, the disk does not know.
+            if self.running.has(*id) {
+                self.ledger.give_back(user, *id, bytes);
+            } else if let Ok(bytes) = self.ledger.measure(user, *id, path) {
+                let _ = self.accounts.set_bytes(*id, bytes);
+            }
+        }
+        freed
+    }
+
     /// A push has ended without a snapshot.
     pub fn push_failed(&self, repository: i64, caller: &Caller, why: &str) {
         self.complain(format_args!(
@@ -217,17 +238,4 @@ impl Server {
 
 fn refused(error: accounts::Error) -> Error {
     Error::Refused(error.to_string())
-}
-
-/// Sweeps what dead pushes of a user left, in all of the user's repositories, and measures
-/// again; says whether that made room.
-pub fn make_room(ledger: &Ledger, user: i64, repositories: &[(i64, PathBuf)]) -> bool {
-    let mut freed = false;
-    for (id, path) in repositories {
-        let swept = Repository::open_with_cache(path, 1 << 20).and_then(|repository| repository.sweep_all());
-        if swept.is_ok_and(|swept| swept.bytes > 0) {
-            freed |= ledger.give_back(user, *id, path);
-        }
-    }
-    freed
 }

@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -34,6 +35,8 @@ const ALIVE: Duration = Duration::from_secs(10);
 pub(crate) struct Connection {
     shared: Arc<Shared>,
     hang_up: Arc<dyn Fn() + Send + Sync>,
+    /// No other connection of this process has it.
+    pub number: i64,
 }
 
 struct Shared {
@@ -99,7 +102,12 @@ impl Connection {
                 lost();
             })
             .map_err(|error| elsewhere(place, error, false))?;
-        Ok(Connection { shared, hang_up })
+        static NEXT: AtomicI64 = AtomicI64::new(1);
+        Ok(Connection {
+            shared,
+            hang_up,
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+        })
     }
 
     /// What errors call the server.

@@ -160,9 +160,10 @@ impl History for RemoteHistory {
         None
     }
     fn version(&self) -> Result<i64> {
-        self.0.one(Question::Version, |answer| match answer {
-            Answer::Number(number) => Some(number),
-            _ => None,
+        self.0.asked(|connection| match connection.ask_one(Question::Version)? {
+            // The server counts from the beginning of each connection.
+            Some(Answer::Number(number)) => Ok(number ^ connection.number << 32),
+            _ => Err(unexpected(connection.place())),
         })
     }
     fn snapshots(&self) -> Result<Vec<Snapshot>> {

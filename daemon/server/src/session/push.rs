@@ -183,8 +183,8 @@ impl Session {
         let server = &self.server;
         let repositories = server.repositories_of(self.caller.user.id)?;
         server.ledger.begin(self.caller.user.id, &repositories)?;
-        let (user, ledger) = (self.caller.user.id, server.ledger.clone());
-        let make_room = Box::new(move || crate::server::make_room(&ledger, user, &repositories));
+        let (user, making) = (self.caller.user.id, server.clone());
+        let make_room = Box::new(move || making.make_room(user, &repositories));
         Ok(Quota {
             ledger: server.ledger.clone(),
             user,
