@@ -84,7 +84,7 @@ fn a_push_that_would_cross_the_quota_ends_and_nothing_else() {
         daemon.yored(&["check"]).status.code() == Some(1)
     });
 
-    assert_eq!(laptop.snapshots(), [first.clone()]);
+    assert_eq!(laptop.snapshots(), std::slice::from_ref(&first));
     daemon.assert_well("ann", "laptop");
     let restored = laptop.restored(&first, "out");
     assert!(fs::read(restored.join("first")).unwrap() == noise(1, 6 << 20));

@@ -98,3 +98,40 @@ fn a_file_that_grows_while_it_is_read_is_in_the_snapshot() {
     });
     assert_eq!(stage.repository.verify(true, &mut |_, _| {}).unwrap().damages.len(), 0);
 }
+
+#[test]
+fn what_a_dead_push_left_and_nobody_wants_goes_where_room_is_wanted() {
+    let stage = Stage::new();
+    let before = disk_usage(stage.repository.path());
+    // Complete large contents, and one in whose midst the push ends.
+    for (seed, name) in (1..).zip(["a", "b", "c"]) {
+        fs::write(stage.source().join(name), noise(seed, 6_000_000)).unwrap();
+    }
+    let mut request = stage.request(&[&stage.source()]);
+    request.limit = Some(17_000_000);
+    snapshot(&stage.target(), request, &()).unwrap_err();
+    assert!(disk_usage(stage.repository.path()) > before + 12_000_000);
+    // All of that is kept: what is complete is not sent again.
+    let mut request = stage.request(&[&stage.source()]);
+    request.limit = Some(1_000_000);
+    snapshot(&stage.target(), request, &()).unwrap_err();
+    assert!(disk_usage(stage.repository.path()) > before + 12_000_000);
+
+    // Another push of the same paths wants none of it, and has no room for a row.
+    for name in ["a", "b", "c"] {
+        fs::remove_file(stage.source().join(name)).unwrap();
+    }
+    fs::write(stage.source().join("d"), "small").unwrap();
+    let mut request = stage.request(&[&stage.source()]);
+    request.limit = Some(10);
+    let error = snapshot(&stage.target(), request, &()).unwrap_err();
+    assert!(matches!(error, AgentError::Store(Error::OverBudget { .. })), "{error}");
+    assert!(disk_usage(stage.repository.path()) < before + 2_000_000);
+    let taken = stage.snapshot().snapshot.unwrap();
+    assert_eq!(
+        differences(&stage.source(), &stage.restored(&taken, "out")),
+        "",
+        "and the next push is as if nothing had been"
+    );
+    assert_eq!(stage.repository.verify(true, &mut |_, _| {}).unwrap().damages, []);
+}

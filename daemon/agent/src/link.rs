@@ -94,8 +94,15 @@ pub fn link(request: &LinkRequest) -> Result<Linked, LinkError> {
     if let Some(repository) = known.filter(|_| !request.force && !request.replace) {
         return Err(LinkError::Linked(repository));
     }
-    let key = load_or_make_key(&request.folder, &request.machine)?;
-    let enrolled = enrol(request, &key)?;
+    let mut key = load_or_make_key(&request.folder, &request.machine)?;
+    let enrolled = match enrol(request, &key) {
+        // A key that was revoked does not come back; the machine does, with another.
+        Err(LinkError::Store(Error::KeyRevoked)) => {
+            key = make_key(&request.folder, &request.machine)?;
+            enrol(request, &key)?
+        }
+        enrolled => enrolled?,
+    };
     let address = Address {
         user: Some(enrolled.user.clone()),
         repository: Some(enrolled.repository),
@@ -179,9 +186,15 @@ fn keep_host_key(request: &LinkRequest) -> Result<(), LinkError> {
 /// The key of this machine in a folder; made if it is not there.
 fn load_or_make_key(folder: &Path, machine: &str) -> Result<PrivateKey, LinkError> {
     let path = folder.join(KEY_FILE);
-    if path.exists() {
-        return Ok(remote::read_key(&path)?);
+    match path.exists() {
+        true => Ok(remote::read_key(&path)?),
+        false => make_key(folder, machine),
     }
+}
+
+/// A new key of this machine, in the place of the one that was there.
+fn make_key(folder: &Path, machine: &str) -> Result<PrivateKey, LinkError> {
+    let path = folder.join(KEY_FILE);
     let failed = |source| LinkError::Key {
         path: path.clone(),
         source,

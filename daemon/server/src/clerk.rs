@@ -3,7 +3,7 @@
 //! Sessions are confined to their user's folder: they can neither look up a mail server nor run
 //! sendmail, and a push shall not wait for either. So they hand what happened to a thread that can.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use yore_store::{Repository, Snapshot};
@@ -58,15 +58,18 @@ pub enum News {
     LookForOverdue,
 }
 
+/// News that may wait while a mail server does not answer.
+const WAITING: usize = 1000;
+
 /// Where news go.
 pub struct Desk {
-    news: Mutex<Sender<News>>,
+    news: Mutex<SyncSender<News>>,
     waiting: Mutex<Option<Receiver<News>>>,
 }
 
 impl Default for Desk {
     fn default() -> Self {
-        let (news, waiting) = channel();
+        let (news, waiting) = sync_channel(WAITING);
         Desk {
             news: Mutex::new(news),
             waiting: Mutex::new(Some(waiting)),
@@ -75,9 +78,9 @@ impl Default for Desk {
 }
 
 impl Desk {
-    /// Hands something in. Without a clerk it is dropped.
+    /// Hands something in. Without a clerk, or with too much on the desk already, it is dropped.
     pub fn tell(&self, news: News) {
-        let _ = self.news.lock().expect("no panic while held").send(news);
+        let _ = self.news.lock().expect("no panic while held").try_send(news);
     }
 }
 

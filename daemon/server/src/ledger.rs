@@ -21,16 +21,29 @@ const LOOK: u64 = 16 << 20;
 
 /// The figures of all users.
 #[derive(Default)]
-pub struct Ledger(Mutex<HashMap<i64, HashMap<i64, u64>>>);
+pub struct Ledger(Mutex<Users>);
+
+type Users = HashMap<i64, HashMap<i64, Figure>>;
+
+/// What one repository takes.
+#[derive(Clone, Copy, Default)]
+struct Figure {
+    /// Bytes, as they were measured and have been taken since.
+    used: u64,
+    /// Bytes that were ever taken: what comes while it is measured is seen by this.
+    taken: u64,
+}
 
 impl Ledger {
-    fn users(&self) -> MutexGuard<'_, HashMap<i64, HashMap<i64, u64>>> {
+    fn users(&self) -> MutexGuard<'_, Users> {
         self.0.lock().expect("no panic while held")
     }
 
     /// What a user has stored, in bytes of the disk; `None` if it was never measured.
     pub fn used(&self, user: i64) -> Option<u64> {
-        self.users().get(&user).map(|repositories| repositories.values().sum())
+        self.users()
+            .get(&user)
+            .map(|repositories| repositories.values().map(|figure| figure.used).sum())
     }
 
     /// Measures every repository of a user, unless that was done before.
@@ -49,18 +62,29 @@ impl Ledger {
         Ok(())
     }
 
-    /// Measures a repository into which nobody is writing; gives its bytes.
+    /// Measures a repository; gives its bytes. What is taken meanwhile is added: it may be counted
+    /// twice until the next time, and is never forgotten.
     pub fn measure(&self, user: i64, repository: i64, path: &Path) -> Result<u64> {
+        let taken = |ledger: &Self| {
+            let users = ledger.users();
+            users
+                .get(&user)
+                .and_then(|known| known.get(&repository))
+                .map_or(0, |figure| figure.taken)
+        };
+        let before = taken(self);
         let bytes = disk_bytes(path)?;
-        self.users().entry(user).or_default().insert(repository, bytes);
-        Ok(bytes)
+        let mut users = self.users();
+        let figure = users.entry(user).or_default().entry(repository).or_default();
+        figure.used = bytes + (figure.taken - before);
+        Ok(figure.used)
     }
 
     /// Gives back bytes that were removed from a repository into which somebody is writing.
     pub fn give_back(&self, user: i64, repository: i64, bytes: u64) {
         let mut users = self.users();
         if let Some(known) = users.get_mut(&user).and_then(|known| known.get_mut(&repository)) {
-            *known = known.saturating_sub(bytes);
+            known.used = known.used.saturating_sub(bytes);
         }
     }
 
@@ -68,11 +92,13 @@ impl Ledger {
     fn take(&self, user: i64, repository: i64, bytes: u64, quota: Option<u64>) -> std::result::Result<(), u64> {
         let mut users = self.users();
         let repositories = users.entry(user).or_default();
-        let used: u64 = repositories.values().sum();
+        let used: u64 = repositories.values().map(|figure| figure.used).sum();
         if quota.is_some_and(|quota| used.saturating_add(bytes) > quota) {
             return Err(used);
         }
-        *repositories.entry(repository).or_default() += bytes;
+        let figure = repositories.entry(repository).or_default();
+        figure.used += bytes;
+        figure.taken += bytes;
         Ok(())
     }
 }

@@ -82,16 +82,21 @@ impl Server {
         let sessions = self.sessions.lock().expect("no panic while held").clone();
         for (caller, seen) in sessions {
             let Some(seen) = seen.upgrade() else { continue };
-            let key_holds = caller
-                .key
-                .as_ref()
-                .is_none_or(|key| self.accounts.key_is_valid(key.id).unwrap_or(true));
-            let user = self.accounts.user_by_id(caller.user.id);
-            let user_holds = user.is_ok_and(|user| user.is_some_and(|user| !user.disabled));
-            if all || !key_holds || !user_holds {
+            if all || !self.may_stay(&caller) {
                 (seen.hang_up)();
             }
         }
+    }
+
+    /// Whether a caller's key and user are still good. If that cannot be found out, they are.
+    pub fn may_stay(&self, caller: &Caller) -> bool {
+        let key_holds = caller
+            .key
+            .as_ref()
+            .is_none_or(|key| self.accounts.key_is_valid(key.id).unwrap_or(true));
+        let user = self.accounts.user_by_id(caller.user.id);
+        let user_holds = user.map_or(true, |user| user.is_some_and(|user| !user.disabled));
+        key_holds && user_holds
     }
 
     /// A repository as the accounts know it now.

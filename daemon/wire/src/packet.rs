@@ -123,6 +123,8 @@ pub enum FailureKind {
     },
     /// No such repository.
     NoRepository,
+    /// A key that was revoked wants to be enrolled.
+    KeyRevoked,
 }
 
 record!(Hello {
@@ -148,6 +150,7 @@ variants!(FailureKind, "failure" {
     7 => Again,
     8 => OverFloor { free, floor, needed },
     9 => NoRepository,
+    10 => KeyRevoked,
 });
 
 impl From<&Error> for Failure {
@@ -165,6 +168,7 @@ impl From<&Error> for Failure {
             Error::Damaged(text) => (FailureKind::Damaged, text.clone()),
             Error::Denied(text) => (FailureKind::Denied, text.clone()),
             Error::Again(text) => (FailureKind::Again, text.clone()),
+            Error::KeyRevoked => (FailureKind::KeyRevoked, error.to_string()),
             Error::NotARepository(_) => (FailureKind::NoRepository, error.to_string()),
             error => (FailureKind::Other, error.to_string()),
         };
@@ -185,6 +189,7 @@ impl Failure {
             FailureKind::Damaged => Error::Damaged(text),
             FailureKind::Denied => Error::Denied(text),
             FailureKind::Again => Error::Again(text),
+            FailureKind::KeyRevoked => Error::KeyRevoked,
             FailureKind::NoRepository | FailureKind::Other => Error::Elsewhere {
                 place: place.to_owned(),
                 message: text,

@@ -94,6 +94,9 @@ pub enum Error {
     /// The user may not.
     #[error("not allowed: {0}")]
     Denied(String),
+    /// The key of this machine was revoked on the server.
+    #[error("this machine's key was revoked; `yore link` makes a new one")]
+    KeyRevoked,
     /// What had been kept of an earlier push is gone, and was counted upon: the same push, begun
     /// anew, sends it again.
     #[error("{0}; push again")]

@@ -37,6 +37,9 @@ pub struct Frame {
     pub bytes: Vec<u8>,
 }
 
+/// Bytes of a frame that are none of its group: headers, at most.
+const LARGEST_FRAME_HEADER: usize = 64;
+
 /// How new data is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
@@ -91,6 +94,10 @@ pub fn decode(encoding: Encoding, stored: &[u8], length: u32) -> Result<Vec<u8>>
     let damaged = |what: &str| Error::Damaged(format!("a frame {what}"));
     if u64::from(length) > GROUP {
         return Err(damaged("claims more than a group"));
+    }
+    // What does not shrink is stored as it is, with a few bytes around it.
+    if stored.len() > length as usize + LARGEST_FRAME_HEADER {
+        return Err(damaged("takes more than what it holds"));
     }
     let group = match encoding {
         Encoding::Raw => stored.to_vec(),

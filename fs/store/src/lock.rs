@@ -21,16 +21,39 @@ pub struct Lock {
     remove: bool,
 }
 
+impl Lock {
+    /// Lets go without unlinking: the file of that name is another one's.
+    fn forget(mut self) {
+        self.remove = false;
+    }
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Removed while still held: whoever opened it before finds its push gone from the catalog.
+        // Removed while still held: whoever opened it before looks whether it is still there.
         if self.remove {
             let _ = std::fs::remove_file(&self.path);
         }
     }
 }
 
+/// Takes a lock. A lock file may be unlinked by whoever held it while we waited for it: then
+/// somebody else may hold a new one of that name, and ours is worth nothing.
 fn acquire(path: PathBuf, wait: bool, remove: bool) -> Result<Option<Lock>> {
+    loop {
+        let Some(lock) = acquire_once(path.clone(), wait, remove)? else {
+            return Ok(None);
+        };
+        let ours = rustix::fs::fstat(&lock._file).at(&path)?;
+        match rustix::fs::stat(&path) {
+            Ok(named) if (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino) => return Ok(Some(lock)),
+            Ok(_) | Err(rustix::io::Errno::NOENT) => lock.forget(),
+            Err(error) => return Err(error).at(&path),
+        }
+    }
+}
+
+fn acquire_once(path: PathBuf, wait: bool, remove: bool) -> Result<Option<Lock>> {
     let file = File::options()
         .create(true)
         .truncate(false)

@@ -78,15 +78,13 @@ impl Repository {
         let _writer = lock::writer(self.path())?;
         let mut connection = self.connection()?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        crate::ingest::drop_tree(&transaction, push)?;
         for statement in [
-            "DELETE FROM entries WHERE id >= (SELECT entry FROM pushes WHERE id = ?1)
-               AND first = (SELECT snapshot FROM pushes WHERE id = ?1)",
             "DELETE FROM parts WHERE content IN (SELECT id FROM contents WHERE push = ?1)",
             "DELETE FROM contents WHERE push = ?1",
             "DELETE FROM runs WHERE file IN (SELECT id FROM files WHERE push = ?1)",
             "UPDATE files SET dead = 1, push = NULL WHERE push = ?1",
             "DELETE FROM partials WHERE push = ?1",
-            "DELETE FROM closings WHERE push = ?1",
             "DELETE FROM pushes WHERE id = ?1",
         ] {
             transaction.execute(statement, [push])?;

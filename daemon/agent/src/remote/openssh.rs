@@ -35,7 +35,14 @@ pub fn connect(
 ) -> Result<Transport, ConnectError> {
     let mut command = Command::new("ssh");
     command
-        .args(["-oBatchMode=yes", "-oClearAllForwardings=yes", "-p"])
+        .args([
+            "-oBatchMode=yes",
+            "-oClearAllForwardings=yes",
+            "-oServerAliveInterval=30",
+            "-oServerAliveCountMax=6",
+            "-oConnectTimeout=20",
+            "-p",
+        ])
         .arg(address.port.to_string())
         .args(["-l", user]);
     if let Some(key) = key {

@@ -24,6 +24,9 @@ use super::watcher::News;
 use crate::config::{AgentConfig, ConfigError, FILE};
 use crate::status::{Running, StatusError, WatchStatus, text};
 
+/// A push that ran for longer than this before it failed did not fail at once.
+const LONG: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
+
 /// The clock on the wall is looked at again after this time: a machine that slept has not waited.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How often the status is renewed while something happens.
@@ -389,9 +392,13 @@ impl Daemon {
     }
 
     fn plan_retry(&mut self, error: &PushError, since: Timestamp, now: Timestamp) {
+        // A push that went on for long got somewhere: what it sent is kept, and the next goes on from there.
+        if now.duration_since(since) > LONG {
+            (self.failures, self.failing_since) = (0, None);
+        }
         self.failures += 1;
-        let since = *self.failing_since.get_or_insert(since);
-        let tried_for = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+        let failing_since = *self.failing_since.get_or_insert(now);
+        let tried_for = Duration::try_from(now.duration_since(failing_since)).unwrap_or_default();
         let wait = retry(self.failures, tried_for, self.config.retry_for, chance()).filter(|_| error.may_pass());
         if let Some(wait) = wait {
             let wait = Duration::from_secs(wait.as_secs().max(1));

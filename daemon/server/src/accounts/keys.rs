@@ -153,6 +153,26 @@ impl Accounts {
     }
 }
 
+impl Accounts {
+    /// Revokes a key of a user, if it is valid still: of a machine that is gone.
+    pub fn revoke_of(&self, user: i64, id: i64, by: By<'_>) -> Result<()> {
+        self.change(|transaction| {
+            let sql = "UPDATE keys SET revoked = ? WHERE id = ? AND user = ? AND revoked IS NULL";
+            if transaction.execute(sql, (self.now(), id, user))? == 0 {
+                return Ok(());
+            }
+            audit::write(
+                transaction,
+                self.now(),
+                by,
+                &format!("key revoke {} {id}", by.who),
+                "",
+                "",
+            )
+        })
+    }
+}
+
 /// The valid keys that a text means.
 fn meant(connection: &Connection, text: &str) -> Result<Vec<Key>> {
     let by = |column: &str| -> Result<Vec<Key>> {

@@ -32,7 +32,10 @@ pub(super) fn enrol(session: &Session, enrolment: Enrolment) -> Result<Answer> {
         return Err(Error::Refused("that is no name for a machine".into()));
     }
     let accounts = &server.accounts;
-    let denied = |error: crate::accounts::Error| Error::Denied(error.to_string());
+    let denied = |error: crate::accounts::Error| match error {
+        crate::accounts::Error::KeyRevoked => Error::KeyRevoked,
+        error => Error::Denied(error.to_string()),
+    };
     let name: RepositoryName = repository.parse().map_err(denied)?;
     let known = accounts.repository(caller.user.id, &name).map_err(denied)?;
     let before = known.as_ref().and_then(|row| row.machine.clone());
@@ -61,11 +64,12 @@ pub(super) fn enrol(session: &Session, enrolment: Enrolment) -> Result<Answer> {
                 who: caller.user.name.as_str(),
                 from: &caller.from,
             };
-            accounts.revoke(&old.to_string(), by).map_err(denied)?;
+            accounts.revoke_of(caller.user.id, old, by).map_err(denied)?;
         }
         accounts
             .set_claim(row.id, enrolled.id, &machine, &caller.from)
             .map_err(denied)?;
+        server.end_sessions(false);
     }
     server.key_enrolled(caller, &enrolled);
     Ok(Answer::Enrolled {

@@ -19,6 +19,7 @@ mod question;
 mod tests;
 
 use std::io::{Read, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -151,6 +152,10 @@ pub fn run(
     });
     session.number.store(begun.unwrap_or(0), Ordering::Relaxed);
     let ending = server.follow(&session.caller, session.seen.clone());
+    // From here on a revocation ends it; one that came since the login did not.
+    if !server.may_stay(&session.caller) {
+        (session.seen.hang_up)();
+    }
     thread::scope(|threads| {
         let outbox = session.outbox.clone();
         threads.spawn(move || outbox.write_to(writer));
@@ -330,6 +335,25 @@ impl Session {
             .ok_or_else(|| Error::Refused("no repository is open".into()))
     }
 
+    /// Makes a repository beside its place and moves it there whole: one that was half made in its
+    /// place could be neither opened nor made.
+    fn make(&self, row: &RepositoryRow, path: &Path) -> Result<()> {
+        let at = |source| Error::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let number = self.number.load(Ordering::Relaxed);
+        let beside = path.with_file_name(format!(".new-{}-{number}", row.id));
+        let made = Repository::init(&beside, COMPRESSION).map(drop);
+        let moved = made.and_then(|()| match std::fs::rename(&beside, path) {
+            // Another session of the machine was faster.
+            Err(_) if path.join("yore.toml").exists() => Ok(()),
+            moved => moved.map_err(at),
+        });
+        let _ = std::fs::remove_dir_all(&beside);
+        moved
+    }
+
     /// Opens a repository of the user; to push into it, it is made if it is not there.
     fn open(&self, name: &str, to_push: bool) -> Result<Opened> {
         let key = self.caller.key.as_ref();
@@ -358,7 +382,7 @@ impl Session {
         };
         let repository = match Repository::open_with_cache(&path, CACHE) {
             Err(Error::NotARepository(_)) if to_push => {
-                Repository::init(&path, COMPRESSION)?;
+                self.make(&row, &path)?;
                 self.server.measured(&row);
                 Repository::open_with_cache(&path, CACHE)
             }

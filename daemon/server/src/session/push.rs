@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use yore_store::{Committed, Error, Ingest, LARGEST, LargeOp, PushOptions, Result};
+use yore_store::{Committed, Error, GROUP, Ingest, LARGEST, LargeOp, PushOptions, Result};
 use yore_wire::{Answer, Failure, Message, Packet, PushStart, Question, deliver};
 
 use super::{Session, Told};
@@ -24,7 +24,7 @@ const NAMES: usize = 4096;
 const MOST_HOST: usize = 255;
 const MOST_WORDS: usize = 10_000;
 
-/// Zeros and copies that are taken in in one turn, in bytes.
+/// What a message may stand for in one turn, in bytes.
 const STEP: u64 = 256 << 20;
 
 /// The longest time from one push to the next that is believed, in seconds.
@@ -124,10 +124,8 @@ impl State {
 }
 
 fn commit(session: &Session, push: Push, unread: u64, mut reply: Reply) {
-    let turn = session.server.turns.take(session.caller.user.id);
-    let committed = push.ingest.commit(unread);
-    drop(turn);
-    match committed {
+    // Without a turn: deltas and fsyncs may take long, and others shall not wait for them.
+    match push.ingest.commit(unread) {
         Ok(committed) => {
             session.committed(&committed);
             match reply.push(Answer::Committed(committed)) {
@@ -246,8 +244,22 @@ fn steps(message: Message) -> Box<dyn Iterator<Item = Message>> {
                 Message::Large(LargeOp::Copy { from, length })
             }))
         }
+        Message::Large(LargeOp::Same { groups }) if groups <= LARGEST / GROUP => {
+            Box::new(cut_groups(groups).map(|groups| Message::Large(LargeOp::Same { groups })))
+        }
+        Message::Large(LargeOp::Kept { groups }) if groups <= LARGEST / GROUP => {
+            Box::new(cut_groups(groups).map(|groups| Message::Large(LargeOp::Kept { groups })))
+        }
         message => Box::new(std::iter::once(message)),
     }
+}
+
+/// Groups in steps of [`STEP`] bytes.
+fn cut_groups(groups: u64) -> impl Iterator<Item = u64> {
+    let step = STEP / GROUP;
+    (0..groups.max(1))
+        .step_by(step as usize)
+        .map(move |at| step.min(groups - at))
 }
 
 /// Refuses what no agent of ours would begin.

@@ -217,7 +217,9 @@ fn forget(session: &Session, open: &Open, ids: &[SnapshotId], reply: &mut Reply)
     let _ = server
         .accounts
         .audit(user.name.as_str(), &what, &session.caller.from, &names.join(" "), "");
-    let forgotten = Repository::forget(&open.repository, ids)?;
+    // Only those that were looked at: numbers of snapshots to come can be guessed.
+    let ids: Vec<SnapshotId> = chosen.iter().map(|snapshot| snapshot.id).collect();
+    let forgotten = Repository::forget(&open.repository, &ids)?;
     server.measured(&row);
     reply.push(Answer::Forgotten(forgotten))
 }

@@ -411,5 +411,6 @@ fn failures() -> Vec<FailureKind> {
             needed: 3,
         },
         FailureKind::NoRepository,
+        FailureKind::KeyRevoked,
     ]
 }

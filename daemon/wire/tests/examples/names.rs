@@ -109,5 +109,6 @@ fn of_failure(kind: &FailureKind) -> &'static str {
         FailureKind::Again => "Again",
         FailureKind::OverFloor { .. } => "OverFloor",
         FailureKind::NoRepository => "NoRepository",
+        FailureKind::KeyRevoked => "KeyRevoked",
     }
 }

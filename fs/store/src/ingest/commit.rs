@@ -13,7 +13,7 @@ use crate::catalog::{ALIVE, SNAPSHOT, Snapshot};
 use crate::ingest::rows::Totals;
 use crate::ingest::succession::{Conversion, release};
 use crate::ingest::{Committed, Ingest};
-use crate::{ContentId, Error, Kind, Result, RunId, lock, time};
+use crate::{ContentId, Error, Kind, PushId, Result, RunId, lock, time};
 
 impl Ingest {
     /// Makes the push a snapshot of the time that it is now. `unread` is the number of paths
@@ -22,7 +22,13 @@ impl Ingest {
     /// # Errors
     /// [`Error::Busy`] if the newest snapshot of the line was forgotten meanwhile: push again.
     pub fn commit(mut self, unread: u64) -> Result<Committed> {
-        if !self.stack.is_empty() || self.large.is_some() || (self.totals.folders == 0 && self.base.is_none()) {
+        self.try_commit(unread).map_err(|error| self.fail(error))
+    }
+
+    fn try_commit(&mut self, unread: u64) -> Result<Committed> {
+        // One that was begun and cannot be read to its end is in no entry.
+        self.give_up_large();
+        if !self.stack.is_empty() || (self.totals.folders == 0 && self.base.is_none()) {
             return Err(Error::Refused("the push is not complete".into()));
         }
         self.flush()?;
@@ -48,15 +54,19 @@ impl Ingest {
         let snapshot = self.insert_snapshot(&transaction, totals, unread)?;
         freed.extend(self.drop_partials(&transaction)?);
         self.writer.commit_files(&transaction)?;
-        drop_runs(&transaction, &freed)?;
+        drop_runs(&transaction, &freed, None)?;
         drop_unused(&transaction, &conversions)?;
-        transaction.execute("DELETE FROM pushes WHERE id = ?1", [self.writer.push])?;
+        if transaction.execute("DELETE FROM pushes WHERE id = ?1", [self.writer.push])? != 1 {
+            return Err(Error::Busy(
+                "what the push had sent was swept meanwhile; snapshot again".into(),
+            ));
+        }
         transaction.commit()?;
         drop(connection);
         self.is_over = true;
         drop(writer_lock);
-        repository.unlink_dead()?;
-        repository.checkpoint()?;
+        // The snapshot is there; what cannot be tidied up now is by the next command.
+        let _ = repository.unlink_dead().and_then(|_| repository.checkpoint());
         Ok(Committed { snapshot, deltas })
     }
 
@@ -200,8 +210,9 @@ fn next_name(connection: &Connection, now: i64) -> Result<(i64, String)> {
     Ok((time, if count == 1 { plain } else { format!("{plain}-{count}") }))
 }
 
-/// Drops runs that nothing lies in any more, and marks files as dead that no run lies in.
-pub(crate) fn drop_runs(connection: &Connection, runs: &[RunId]) -> Result<()> {
+/// Drops runs that nothing lies in any more, and marks files as dead that no run lies in: committed
+/// ones, or those of a push.
+pub(crate) fn drop_runs(connection: &Connection, runs: &[RunId], push: Option<PushId>) -> Result<()> {
     let mut delete = connection.prepare_cached(
         "DELETE FROM runs WHERE id = ?1
            AND NOT EXISTS (SELECT 1 FROM contents WHERE run = ?1)
@@ -209,14 +220,15 @@ pub(crate) fn drop_runs(connection: &Connection, runs: &[RunId]) -> Result<()> {
            AND NOT EXISTS (SELECT 1 FROM partials WHERE run = ?1) RETURNING file",
     )?;
     let mut kill = connection.prepare_cached(
-        "UPDATE files SET dead = 1 WHERE id = ?1 AND push IS NULL AND NOT EXISTS (SELECT 1 FROM runs WHERE file = ?1)",
+        "UPDATE files SET dead = 1, push = NULL WHERE id = ?1 AND push IS ?2
+           AND NOT EXISTS (SELECT 1 FROM runs WHERE file = ?1)",
     )?;
     for run in runs {
         let files = delete
             .query_map([run], |row| row.get::<_, i64>(0))?
             .collect::<rusqlite::Result<Vec<_>>>()?;
         for file in files {
-            kill.execute([file])?;
+            kill.execute((file, push))?;
         }
     }
     Ok(())

@@ -93,6 +93,13 @@ pub(super) struct LargeContent {
 }
 
 impl Ingest {
+    /// Drops a content that was begun and not ended: its sender could not read it to its end.
+    pub(super) fn give_up_large(&mut self) {
+        if let Some(large) = self.large.take() {
+            self.unused_runs.extend(large.parts.iter().filter_map(|part| part.run));
+        }
+    }
+
     /// Begins a content of more than one group, told against `base`, the content of
     /// the newest snapshot that is most like it. By `key` a later push finds what had arrived,
     /// should this one die.
@@ -100,9 +107,7 @@ impl Ingest {
     /// # Errors
     /// [`Error::Refused`] if the base is not there.
     pub fn large_begin(&mut self, base: Option<Hash>, key: [u8; 16]) -> Result<()> {
-        if self.large.is_some() {
-            return Err(Error::Refused("a large content inside another".into()));
-        }
+        self.give_up_large();
         let base = base.map(|hash| self.large_base(hash)).transpose()?;
         let id = self.next_content()?;
         let kept = self.kept_of(&key)?;
@@ -174,7 +179,10 @@ impl Ingest {
             None => {
                 let connection = self.repository.connection()?;
                 let found = Content::find(&connection, &hash, Some(self.writer.push))?;
-                found.filter(|found| found.base.is_none()).map(|found| found.id)
+                drop(connection);
+                let found = found.filter(|found| found.base.is_none());
+                found.iter().try_for_each(|found| self.check_kept(found))?;
+                found.map(|found| found.id)
             }
         };
         let id = known.unwrap_or(large.id);
@@ -192,7 +200,7 @@ impl Ingest {
         // Of the runs in pieces the complete content names those that it needs.
         self.add_row(NewRow::Complete { key: large.key })?;
         self.unused_runs
-            .extend(self.kept.partials.remove(&large.key).unwrap_or_default());
+            .extend(self.kept.partials.get(&large.key).into_iter().flatten());
         if known.is_some() {
             self.unused_runs.extend(large.parts.iter().filter_map(|part| part.run));
         }

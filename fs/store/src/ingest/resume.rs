@@ -13,13 +13,16 @@
 //! have the length that their row says, and stored bytes are compared with their checks when they are
 //! claimed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::catalog::{Content, Run, parts};
-use crate::ingest::Ingest;
+use crate::error::IoContext;
+use crate::ingest::{Ingest, drop_runs, release};
 use crate::layout::{FileKind, SEGMENT, stored_file};
 use crate::lock::{self, Lock};
 use crate::read::stored_frame;
@@ -89,19 +92,42 @@ fn clear(repository: &Arc<Repository>, push: PushId) -> Result<()> {
     let _writer = lock::writer(repository.path())?;
     let mut connection = repository.connection()?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for statement in [
-        "DELETE FROM entries WHERE id >= (SELECT entry FROM pushes WHERE id = ?1)
-           AND first = (SELECT snapshot FROM pushes WHERE id = ?1)",
-        "DELETE FROM closings WHERE push = ?1",
-    ] {
-        transaction.execute(statement, [push])?;
-    }
+    drop_tree(&transaction, push)?;
     for file in incomplete {
         drop_file(&transaction, push, file)?;
     }
     drop_incomplete(&transaction, push)?;
     drop_unused(&transaction, push)?;
     Ok(transaction.commit()?)
+}
+
+/// Deletes the tree that a dead push told: its entries, what they would have ended, its folders.
+/// Contents of others that only it named may have lost their last entry.
+pub(crate) fn drop_tree(transaction: &Transaction<'_>, push: PushId) -> Result<()> {
+    let (entry, snapshot): (i64, i64) = match transaction
+        .query_row("SELECT entry, snapshot FROM pushes WHERE id = ?1", [push], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?
+    {
+        Some(row) => row,
+        // A step of maintenance told none.
+        None => return Ok(()),
+    };
+    for statement in [
+        "INSERT OR IGNORE INTO nameless (content)
+           SELECT content FROM entries JOIN contents c ON c.id = content AND c.push IS NULL
+           WHERE entries.id >= ?1 AND first = ?2
+             AND NOT EXISTS (SELECT 1 FROM entries e WHERE e.content = c.id AND NOT (e.id >= ?1 AND e.first = ?2))",
+        "DELETE FROM folders WHERE id IN (SELECT child FROM entries WHERE id >= ?1 AND first = ?2)
+           AND id NOT IN (SELECT root FROM lines)
+           AND NOT EXISTS (SELECT 1 FROM entries e WHERE e.child = folders.id AND NOT (e.id >= ?1 AND e.first = ?2))",
+        "DELETE FROM entries WHERE id >= ?1 AND first = ?2",
+    ] {
+        transaction.execute(statement, (entry, snapshot))?;
+    }
+    transaction.execute("DELETE FROM closings WHERE push = ?1", [push])?;
+    Ok(())
 }
 
 /// Files of a push that were not fsynced, or are not there with the length that they had then.
@@ -117,11 +143,18 @@ fn incomplete_files(repository: &Repository, push: PushId) -> Result<Vec<FileId>
         let status = path.and_then(|path| std::fs::metadata(path).ok());
         *bytes > 0 && status.is_some_and(|status| status.len() == *bytes as u64)
     };
-    Ok(files
-        .into_iter()
-        .filter(|file| !is_complete(file))
-        .map(|(id, ..)| id)
-        .collect())
+    let (complete, incomplete): (Vec<_>, Vec<_>) = files.into_iter().partition(is_complete);
+    // Whoever made them may have died before the fsync of their folders.
+    let mut folders = BTreeSet::new();
+    for (id, kind, _) in complete {
+        let path = FileKind::from_code(kind).map(|kind| stored_file(repository.path(), kind, id));
+        let ancestors = path.iter().flat_map(|path| path.ancestors().skip(1).take(2));
+        folders.extend(ancestors.map(Path::to_owned));
+    }
+    for folder in folders {
+        File::open(&folder).and_then(|folder| folder.sync_all()).at(&folder)?;
+    }
+    Ok(incomplete.into_iter().map(|(id, ..)| id).collect())
 }
 
 /// Drops everything of a push that needs one of its files.
@@ -243,6 +276,7 @@ impl Ingest {
         let mut connection = self.repository.connection()?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         drop_file(&transaction, self.writer.push, run.file)?;
+        drop_incomplete(&transaction, self.writer.push)?;
         Ok(transaction.commit()?)
     }
 
@@ -252,17 +286,18 @@ impl Ingest {
     /// what an earlier push sent and this one has not claimed. Where that frees anything the
     /// error becomes [`Error::Again`].
     pub fn fail(mut self, error: Error) -> Error {
-        let put_away = self.put_away();
-        if !error.is_want_of_room() {
+        let wants_room = error.is_want_of_room();
+        // First, so that there may be room for the rows of what is put away.
+        let unclaimed = wants_room && self.drop_unclaimed().unwrap_or(false);
+        // What cannot be put away is dropped by whoever claims it.
+        let _ = self.put_away();
+        if !wants_room {
             return error;
         }
-        let freed = put_away.and_then(|()| {
-            let unclaimed = self.drop_unclaimed()?;
-            Ok(unclaimed | (self.repository.sweep_all()?.bytes > 0))
-        });
-        match freed {
-            Ok(true) => Error::Again(format!("{error}: what earlier pushes had left was swept")),
-            _ => error,
+        let swept = self.repository.sweep_all().is_ok_and(|swept| swept.bytes > 0);
+        match unclaimed || swept {
+            true => Error::Again(format!("{error}: what earlier pushes had left was swept")),
+            false => error,
         }
     }
 
@@ -277,9 +312,10 @@ impl Ingest {
         // Rows that cannot be flushed are lost, and with them the files that they name.
         let repository = self.repository.clone();
         crate::ballast::with_room(repository.path(), || {
-            self.end_partial_segment()?;
+            // Without room for the last groups, the rest is kept all the same.
+            let _ = self.end_partial_segment();
             self.writer.sync()?;
-            self.flush()
+            self.write_rows()
         })
     }
 
@@ -294,20 +330,35 @@ impl Ingest {
         let _writer = lock::writer(self.repository.path())?;
         let mut connection = self.repository.connection()?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute(
-            "DELETE FROM contents WHERE push = ?1 AND id < ?2 AND NOT EXISTS (
-               SELECT 1 FROM entries WHERE content = contents.id)",
-            (self.writer.push, self.kept.below),
-        )?;
+        let unclaimed: Vec<ContentId> = {
+            let mut statement = transaction.prepare_cached(
+                "SELECT id FROM contents WHERE push = ?1 AND id < ?2 AND NOT EXISTS (
+                   SELECT 1 FROM entries WHERE content = contents.id)",
+            )?;
+            let rows = statement.query_map((self.writer.push, self.kept.below), |row| row.get(0))?;
+            rows.collect::<rusqlite::Result<_>>()?
+        };
+        // Entries that wait for their rows have claimed theirs too.
+        let claimed = self.rows.contents_waiting();
+        let mut freed = Vec::new();
+        for content in unclaimed.iter().filter(|content| !claimed.contains(content)) {
+            freed.extend(release(&transaction, *content)?);
+            transaction
+                .prepare_cached("DELETE FROM contents WHERE id = ?1")?
+                .execute([content])?;
+        }
         for (key, runs) in &self.kept.partials {
-            for run in runs {
+            // What was verified is claimed by the content that is under way.
+            for run in runs.iter().filter(|run| !self.kept.verified.contains(run)) {
                 transaction.execute(
                     "DELETE FROM partials WHERE push = ?1 AND key = ?2 AND run = ?3",
                     (self.writer.push, key, run),
                 )?;
+                freed.push(*run);
             }
         }
-        drop_unused(&transaction, self.writer.push)?;
+        // Not all that nothing names: rows of what this push sends may wait to be flushed.
+        drop_runs(&transaction, &freed, Some(self.writer.push))?;
         transaction.commit()?;
         drop(connection);
         Ok(self.repository.unlink_dead()?.1 > 0)

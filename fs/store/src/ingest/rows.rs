@@ -1,6 +1,6 @@
 //! Rows on their way into the catalog: gathered, then written in one transaction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
@@ -69,6 +69,15 @@ pub(super) struct Rows {
 }
 
 impl Rows {
+    /// Contents that entries name whose rows wait.
+    pub fn contents_waiting(&self) -> HashSet<ContentId> {
+        let content = |row: &NewRow| match row {
+            NewRow::Entry(entry) => entry.content,
+            _ => None,
+        };
+        self.waiting.iter().filter_map(content).collect()
+    }
+
     pub fn is_full(&self) -> bool {
         self.waiting.len() >= BATCH || self.bytes >= BATCH_BYTES
     }
@@ -107,8 +116,13 @@ impl Ingest {
 
     /// Writes the rows that wait. They are invisible until the commit.
     pub(super) fn flush(&mut self) -> Result<()> {
-        self.flushed_at = self.writer.written;
         self.writer.reserve_rows(self.rows.bytes)?;
+        self.write_rows()
+    }
+
+    /// The same without asking for room: for rows of what is stored already.
+    pub(super) fn write_rows(&mut self) -> Result<()> {
+        self.flushed_at = self.writer.written;
         self.rows.bytes = 0;
         let mut connection = self.repository.connection()?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

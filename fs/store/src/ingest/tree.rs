@@ -206,6 +206,7 @@ impl Ingest {
         child: Option<FolderId>,
         link: Option<i64>,
     ) -> Result<()> {
+        check_owner(&meta)?;
         let id = {
             let connection = self.repository.connection()?;
             EntryId(self.writer.ids.next(&connection, "entries")?)
@@ -264,6 +265,18 @@ impl Ingest {
             statement.execute((self.writer.push, folder, ALIVE, base.id))?;
         }
         Ok(())
+    }
+}
+
+/// The longest name of an owner; those of Linux have 32 bytes.
+const LONGEST_OWNER: usize = 256;
+
+/// Refuses owners whose names nobody has.
+fn check_owner(meta: &Meta) -> Result<()> {
+    let owner = &meta.owner;
+    match owner.user.len().max(owner.group.len()) <= LONGEST_OWNER {
+        true => Ok(()),
+        false => Err(Error::Refused("an owner's name that is too long".into())),
     }
 }
 

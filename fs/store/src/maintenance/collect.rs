@@ -162,7 +162,7 @@ fn drop_content(connection: &Connection, content: ContentId) -> Result<bool> {
         connection
             .prepare_cached("DELETE FROM contents WHERE id = ?1")?
             .execute([content])?;
-        drop_runs(connection, &freed)?;
+        drop_runs(connection, &freed, None)?;
         // What it was told against may have been kept for it only.
         connection
             .prepare_cached("INSERT OR IGNORE INTO nameless (content) SELECT ?1 WHERE ?1 IS NOT NULL")?

@@ -46,7 +46,7 @@ impl Step {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let freed = change(&transaction)?;
             self.writer.commit_files(&transaction)?;
-            crate::ingest::drop_runs(&transaction, &freed)?;
+            crate::ingest::drop_runs(&transaction, &freed, None)?;
             // What was written and, since rows had changed meanwhile, is not named after all.
             transaction.execute(
                 "UPDATE files SET dead = 1 WHERE id >= ?1 AND push IS NULL AND NOT EXISTS (SELECT 1 FROM runs WHERE file = files.id)",

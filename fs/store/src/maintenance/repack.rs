@@ -196,7 +196,7 @@ impl Moves {
                 new.write(connection, None)?;
             }
         }
-        crate::ingest::drop_runs(connection, &left)?;
+        crate::ingest::drop_runs(connection, &left, None)?;
         connection.execute(
             "UPDATE files SET dead = 1 WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM runs WHERE file = ?1)",
             [pack],

@@ -50,6 +50,7 @@ fn policy(text: &str) -> Policy {
             "yearly" => policy.yearly = number(),
             "within" => policy.within = Some(value.parse().unwrap()),
             "tag" => policy.tags.push(value.to_owned()),
+            "interval" if value == "1d" => policy.interval = Some(86_400),
             "interval" => policy.interval = Some(3600 * value.strip_suffix('h').unwrap().parse::<u32>().unwrap()),
             _ => panic!("{rule}"),
         }
