@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::process::{Child, Command};
+use std::time::Duration;
 
 use rustix::process::{Signal, kill_process};
 use yore_tests::daemon::{Daemon, pid_of};
 use yore_tests::machine::Machine;
+use yore_tests::proxy::Proxy;
 use yore_tests::{noise, run, until};
 
 /// What users have here.
@@ -47,9 +49,14 @@ fn assert_exact(daemon: &Daemon, user: &str) {
     assert!(watched.is_ok(), "the ledger has {}, the disk {}", last.0, last.1);
 }
 
-fn with_quota() -> (Daemon, Machine) {
+fn daemon_with_quota() -> Daemon {
     let daemon = Daemon::configured("keep_at_least = \"0s\"\n");
     daemon.add("ann", &["--quota", "20M", "--may-prune"]);
+    daemon
+}
+
+fn with_quota() -> (Daemon, Machine) {
+    let daemon = daemon_with_quota();
     let laptop = daemon.linked("ann", "laptop");
     (daemon, laptop)
 }
@@ -165,19 +172,24 @@ fn pushes_at_once_share_one_quota() {
 
 #[test]
 fn what_dead_pushes_left_goes_when_room_is_wanted() {
-    let (daemon, laptop) = with_quota();
+    let daemon = daemon_with_quota();
+    let proxy = Proxy::to(daemon.port);
+    let laptop = daemon.linked_by(proxy.port, "ann", "laptop");
     let desktop = daemon.linked("ann", "desktop");
     // Each of the two has its ballast.
     assert_exact(&daemon, "ann");
     let empty = on_disk(&daemon, "ann");
     assert!(empty > 8 << 20, "{empty}");
     fs::write(laptop.source().join("image"), noise(1, 11 << 20)).unwrap();
+    // Slow enough that it cannot be done before it is killed.
+    proxy.delay(Duration::from_millis(10));
     let mut push = laptop.start_snapshot();
     until("much of it is there", || {
         on_disk_now(&daemon, "ann") > empty + (4 << 20)
     });
     kill_process(pid_of(push.id()), Signal::KILL).unwrap();
     push.wait().unwrap();
+    proxy.delay(Duration::ZERO);
     assert_exact(&daemon, "ann");
     assert!(daemon.used("ann") >= empty + (4 << 20), "it waits for the next push");
     // Another repository of the same user wants the room.

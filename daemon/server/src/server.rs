@@ -174,7 +174,10 @@ impl Server {
         let mut freed = false;
         for (id, path) in repositories {
             let swept = Repository::open_with_cache(path, 1 << 20).and_then(|repository| repository.sweep_all());
-            let bytes = swept.map_or(0, |swept| swept.bytes);
+            let bytes = swept.map(|swept| swept.bytes).unwrap_or_else(|error| {
+                self.complain(format_args!("making room in {}: {error}", path.display()));
+                0
+            });
             if bytes == 0 {
                 continue;
             }
