@@ -154,30 +154,6 @@ fn messages_in_a_wrong_order_end_the_push() {
                 },
             ],
         ),
-        (
-            "one inside another",
-            vec![
-                Message::LargeBegin {
-                    base: None,
-                    key: [1; 16],
-                },
-                Message::LargeBegin {
-                    base: None,
-                    key: [2; 16],
-                },
-            ],
-        ),
-        (
-            "one without an end",
-            vec![
-                root(),
-                Message::LargeBegin {
-                    base: None,
-                    key: [1; 16],
-                },
-                Message::Leave,
-            ],
-        ),
     ];
     for (what, messages) in cases {
         let failure = scene.assert_refused(what, messages);
