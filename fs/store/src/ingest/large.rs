@@ -455,3 +455,33 @@ impl LargeContent {
 fn too_large() -> Error {
     Error::Refused(format!("a content of more than {} TiB", LARGEST >> 40))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Compression;
+    use crate::testing::{Bench, file, noise};
+
+    #[test]
+    fn a_content_that_breaks_off_is_given_up_and_the_push_goes_on() {
+        let bench = Bench::new();
+        let (broken, whole) = (noise(1, 5 << 20), noise(2, 2 << 20));
+        let begin = |push: &mut Ingest| {
+            push.large_begin(None, [1; 16]).unwrap();
+            for group in broken.chunks(GROUP as usize) {
+                let frame = Frame::encode(group, Compression::Off);
+                push.large_op(LargeOp::Frame(frame)).unwrap();
+            }
+        };
+        let taken = bench.push("host", |push| {
+            begin(push);
+            file(push, "whole", &whole);
+            begin(push);
+        });
+        assert_eq!(taken.bytes, whole.len() as u64);
+        assert_eq!(bench.number("SELECT count(*) FROM contents"), 1);
+        assert_eq!(bench.number("SELECT sum(bytes) FROM runs"), whole.len() as i64);
+        assert_eq!(bench.number("SELECT count(*) FROM partials"), 0);
+        assert_eq!(bench.repository.verify(true, &mut |_, _| {}).unwrap().damages, []);
+    }
+}
