@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -83,10 +83,14 @@ struct Log {
 }
 
 impl Log {
+    fn text(&self) -> MutexGuard<'_, String> {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn read(&self, from: impl std::io::Read) {
         for line in BufReader::new(from).split(b'\n') {
             let Ok(line) = line else { return };
-            let mut text = self.text.lock().expect("no panic while held");
+            let mut text = self.text();
             text.push_str(&String::from_utf8_lossy(&line));
             text.push('\n');
             self.more.notify_all();
@@ -95,7 +99,7 @@ impl Log {
 
     /// Waits until it has said something.
     fn wait_for(&self, part: &str) -> String {
-        let mut text = self.text.lock().expect("no panic while held");
+        let mut text = self.text();
         let deadline = Instant::now() + SOON;
         while !text.contains(part) {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -206,7 +210,7 @@ impl Daemon {
         let mut running = running.expect("it runs");
         kill_process(pid_of(running.child.id()), signal).expect("a signal");
         let status = running.child.wait().expect("it ends");
-        let text = running.log.text.lock().expect("no panic while held").clone();
+        let text = running.log.text().clone();
         (text, status.success())
     }
 

@@ -331,3 +331,28 @@ impl Drop for Answers {
         self.shared.state().asked.remove(&self.number);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_to_be_updated_is_said() {
+        let said = |oldest, newest| {
+            let welcome = Welcome {
+                version: 0,
+                oldest,
+                newest,
+                program: "yored 9".into(),
+            };
+            check_version("nas", &welcome).unwrap_err().to_string()
+        };
+        let later = said(NEWEST + 1, NEWEST + 98);
+        assert!(
+            later.contains("yored 9") && later.ends_with("update yore here"),
+            "{later}"
+        );
+        let earlier = said(OLDEST - 1, OLDEST - 1);
+        assert!(earlier.ends_with("update the server"), "{earlier}");
+    }
+}
