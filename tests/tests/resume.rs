@@ -118,6 +118,52 @@ fn a_push_goes_on_by_itself_when_the_connection_comes_back() {
 }
 
 #[test]
+fn a_push_whose_machine_vanished_is_taken_over() {
+    let daemon = Daemon::configured("stale_after = \"1s\"\n");
+    daemon.add("ann", &[]);
+    let (silent, other) = (Proxy::to(daemon.port), Proxy::to(daemon.port));
+    let laptop = daemon.linked_by(silent.port, "ann", "laptop");
+    let size = 32 << 20;
+    write_noise(&laptop.source().join("image"), size);
+    let before = silent.up();
+    let mut push = laptop.start_snapshot();
+    until("much of it was sent", || silent.up() - before > size / 2);
+    silent.stall(true);
+    kill_process(pid_of(push.id()), Signal::KILL).unwrap();
+    push.wait().unwrap();
+    until_still(|| (stored(&daemon), daemon.processor_time()));
+    let arrived = silent.up() - before;
+    // The machine comes again by another way; to the server the old connection still stands.
+    let config = laptop.config().join("agent.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace(&silent.port.to_string(), &other.port.to_string())).unwrap();
+    until("the next push takes over", || laptop.snapshot().status.success());
+    assert!(
+        other.up() < size - arrived + A_CUT + beside(size, 1),
+        "{} bytes",
+        other.up()
+    );
+    assert_equal(&daemon, &laptop);
+    assert_eq!(laptop.snapshots().len(), 1);
+}
+
+#[test]
+fn a_slow_network_is_not_waited_for_with_each_file() {
+    let (daemon, proxy, laptop) = behind_a_proxy();
+    let (files, delay) = (600, Duration::from_millis(20));
+    for number in 0..files {
+        fs::write(laptop.source().join(number.to_string()), format!("file {number}")).unwrap();
+    }
+    proxy.delay(delay);
+    let begun = Instant::now();
+    laptop.snapshotted();
+    let took = begun.elapsed();
+    proxy.delay(Duration::ZERO);
+    assert!(took < delay * files, "{files} files over {delay:?} took {took:?}");
+    assert_equal(&daemon, &laptop);
+}
+
+#[test]
 fn small_files_that_have_arrived_are_not_sent_again() {
     let (daemon, proxy, laptop) = behind_a_proxy();
     let (count, length) = (2000, 8000);
