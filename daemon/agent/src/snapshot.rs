@@ -226,7 +226,7 @@ fn begin<'a>(
         path: cache_dir.to_owned(),
         source,
     })?;
-    let mut state = State::open(cache_dir, &destination.line)?;
+    let mut state = State::open(cache_dir, &destination.line).map_err(state_error)?;
     let is_mirror = state.mirrors()? == destination.base.as_ref().map(|base| base.name.clone());
     if !is_mirror {
         fill(&mut state, &destination)?;
@@ -235,6 +235,16 @@ fn begin<'a>(
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |now| now.as_secs() as i64);
     Ok((Push::new(destination, state, progress, now), is_mirror))
+}
+
+/// That somebody else has the state is no fault of it.
+fn state_error(error: rusqlite::Error) -> AgentError {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseBusy) => AgentError::Store(yore_store::Error::Busy(
+            "this machine is making another snapshot of the same paths; wait for it and try again".into(),
+        )),
+        _ => error.into(),
+    }
 }
 
 fn finish(push: Push<'_>, dry_run: bool) -> Result<Outcome, AgentError> {
