@@ -103,9 +103,7 @@ fn turn(server: &Server, row: &RepositoryRow, busy: &dyn Fn() -> bool) -> anyhow
             .audit("yored", &what, "this machine", &report.names.join(" "), "")?;
     }
     let is_verified = verify(server, row, &repository, busy)?;
-    if !server.running.has(row.id) {
-        server.measured(row);
-    }
+    server.measured_at_rest(row);
     match report.stopped {
         Some(upkeep::Stopped::Failed(error)) => Err(error.into()),
         Some(upkeep::Stopped::Busy) => Ok(false),

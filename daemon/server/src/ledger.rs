@@ -12,12 +12,9 @@
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
 
-use yore_store::{Budget, Error, Result};
-
-/// After so many bytes the room on the disk is looked at again.
-const LOOK: u64 = 16 << 20;
+use yore_store::{Error, Result};
 
 /// The figures of all users.
 #[derive(Default)]
@@ -34,6 +31,10 @@ struct Figure {
     taken: u64,
 }
 
+/// A moment, in bytes that had been taken for a repository by then.
+#[derive(Clone, Copy)]
+pub struct Mark(u64);
+
 impl Ledger {
     fn users(&self) -> MutexGuard<'_, Users> {
         self.0.lock().expect("no panic while held")
@@ -46,50 +47,58 @@ impl Ledger {
             .map(|repositories| repositories.values().map(|figure| figure.used).sum())
     }
 
-    /// Measures every repository of a user, unless that was done before.
-    pub fn begin(&self, user: i64, repositories: &[(i64, PathBuf)]) -> Result<()> {
+    /// Measures every repository of a user, unless that was done before; forgets those that are gone.
+    /// `repositories` gives their numbers and folders.
+    pub fn begin(&self, user: i64, repositories: impl FnOnce() -> Result<Vec<(i64, PathBuf)>>) -> Result<()> {
         let known: Vec<i64> = self
             .users()
             .get(&user)
             .map_or(Vec::new(), |known| known.keys().copied().collect());
-        for (id, path) in repositories {
-            if !known.contains(id) {
-                self.measure(user, *id, path)?;
-            }
+        // Asked for after that: one that another session has just made is not taken for gone.
+        let repositories = repositories()?;
+        for (id, path) in repositories.iter().filter(|(id, _)| !known.contains(id)) {
+            let used = disk_bytes(path)?;
+            // Two pushes may begin at once; what the first has taken by now stays taken.
+            let mut users = self.users();
+            users
+                .entry(user)
+                .or_default()
+                .entry(*id)
+                .or_insert(Figure { used, taken: 0 });
         }
-        let gone = |id: &i64| !repositories.iter().any(|(known, _)| known == id);
-        self.users().entry(user).or_default().retain(|id, _| !gone(id));
+        let is_gone = |id: &i64| known.contains(id) && !repositories.iter().any(|(there, _)| there == id);
+        self.users().entry(user).or_default().retain(|id, _| !is_gone(id));
         Ok(())
     }
 
-    /// Measures a repository; gives its bytes. What is taken meanwhile is added: it may be counted
-    /// twice until the next time, and is never forgotten.
-    pub fn measure(&self, user: i64, repository: i64, path: &Path) -> Result<u64> {
-        let taken = |ledger: &Self| {
-            let users = ledger.users();
-            users
-                .get(&user)
-                .and_then(|known| known.get(&repository))
-                .map_or(0, |figure| figure.taken)
-        };
-        let before = taken(self);
+    /// Now, as a repository's figure goes. A measurement keeps what is taken after it.
+    pub fn mark(&self, user: i64, repository: i64) -> Mark {
+        let users = self.users();
+        let figure = users.get(&user).and_then(|known| known.get(&repository));
+        Mark(figure.map_or(0, |figure| figure.taken))
+    }
+
+    /// Measures a repository; gives its bytes. What was taken since the mark is added: it may be
+    /// counted twice until the next time, and is never forgotten.
+    pub fn measure(&self, user: i64, repository: i64, mark: Mark, path: &Path) -> Result<u64> {
         let bytes = disk_bytes(path)?;
         let mut users = self.users();
         let figure = users.entry(user).or_default().entry(repository).or_default();
-        figure.used = bytes + (figure.taken - before);
+        figure.used = bytes + (figure.taken - mark.0);
         Ok(figure.used)
     }
 
-    /// Gives back bytes that were removed from a repository into which somebody is writing.
-    pub fn give_back(&self, user: i64, repository: i64, bytes: u64) {
+    /// Adds what a removal changed, which is less than nothing if it freed bytes, in a repository into
+    /// which somebody is writing.
+    pub fn adjust(&self, user: i64, repository: i64, by: i64) {
         let mut users = self.users();
         if let Some(known) = users.get_mut(&user).and_then(|known| known.get_mut(&repository)) {
-            known.used = known.used.saturating_sub(bytes);
+            known.used = known.used.saturating_add_signed(by);
         }
     }
 
     /// Takes bytes for a repository, if they fit; else what is used.
-    fn take(&self, user: i64, repository: i64, bytes: u64, quota: Option<u64>) -> std::result::Result<(), u64> {
+    pub fn take(&self, user: i64, repository: i64, bytes: u64, quota: Option<u64>) -> std::result::Result<(), u64> {
         let mut users = self.users();
         let repositories = users.entry(user).or_default();
         let used: u64 = repositories.values().map(|figure| figure.used).sum();
@@ -139,132 +148,46 @@ pub fn disk_bytes(folder: &Path) -> Result<u64> {
     Ok(bytes)
 }
 
-/// What a push may write: the user's quota, and the floor of the disk.
-pub struct Quota {
-    /// The figures.
-    pub ledger: Arc<Ledger>,
-    /// The user's number.
-    pub user: i64,
-    /// The repository's number.
-    pub repository: i64,
-    /// Its folder.
-    pub path: PathBuf,
-    /// What the user may store.
-    pub quota: Option<u64>,
-    /// What must stay free on the disk.
-    pub floor: u64,
-    /// Makes room of what nobody needs; says whether there was any.
-    pub make_room: Box<dyn FnMut() -> bool + Send>,
-    /// Bytes until the disk is looked at.
-    pub until_look: u64,
-}
-
-impl Quota {
-    fn floor_holds(&mut self, bytes: u64) -> Result<()> {
-        if self.until_look > bytes {
-            self.until_look -= bytes;
-            return Ok(());
-        }
-        let disk = rustix::fs::statvfs(&self.path).map_err(|errno| Error::Io {
-            path: self.path.clone(),
-            source: errno.into(),
-        })?;
-        let free = disk.f_bavail * disk.f_frsize;
-        if free < self.floor.saturating_add(bytes) {
-            return Err(Error::OverFloor {
-                free,
-                floor: self.floor,
-                needed: bytes,
-            });
-        }
-        // Close to the floor each write is looked at.
-        self.until_look = LOOK.min((free - self.floor - bytes) / 8);
-        Ok(())
-    }
-
-    fn quota_holds(&mut self, bytes: u64) -> Result<()> {
-        let taken = self.ledger.take(self.user, self.repository, bytes, self.quota);
-        taken.map_err(|used| Error::OverBudget {
-            used,
-            limit: self.quota.unwrap_or(u64::MAX),
-            needed: bytes,
-        })
-    }
-}
-
-impl Budget for Quota {
-    fn reserve(&mut self, bytes: u64) -> Result<()> {
-        let holds = |quota: &mut Self| quota.floor_holds(bytes).and_then(|()| quota.quota_holds(bytes));
-        match holds(self) {
-            Err(error) if error.is_want_of_room() && (self.make_room)() => {
-                self.until_look = 0;
-                holds(self)
-            }
-            result => result,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn quota(ledger: &Arc<Ledger>, path: &Path, repository: i64, quota: Option<u64>, floor: u64) -> Quota {
-        Quota {
-            ledger: ledger.clone(),
-            user: 1,
-            repository,
-            path: path.to_owned(),
-            quota,
-            floor,
-            make_room: Box::new(|| false),
-            until_look: 0,
-        }
+    #[test]
+    fn what_is_taken_while_it_is_measured_stays_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::default();
+        let gone = folder.path().join("gone");
+        ledger.take(1, 7, 500, None).unwrap();
+        let mark = ledger.mark(1, 7);
+        // A push begins here and writes nothing yet.
+        ledger.take(1, 7, 300, None).unwrap();
+        assert_eq!(ledger.measure(1, 7, mark, &gone).unwrap(), 300);
+        assert_eq!(ledger.used(1), Some(300));
     }
 
     #[test]
-    fn pushes_of_one_user_share_one_figure() {
+    fn a_repository_is_measured_once_and_forgotten_when_it_is_gone() {
         let folder = tempfile::tempdir().unwrap();
-        let ledger = Arc::new(Ledger::default());
-        let mut one = quota(&ledger, folder.path(), 1, Some(1000), 0);
-        let mut two = quota(&ledger, folder.path(), 2, Some(1000), 0);
-        one.reserve(600).unwrap();
-        let error = two.reserve(500).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                Error::OverBudget {
-                    used: 600,
-                    limit: 1000,
-                    needed: 500
-                }
-            ),
-            "{error}"
+        let ledger = Ledger::default();
+        let seven = (7, folder.path().join("seven"));
+        ledger.begin(1, || Ok(vec![seven.clone()])).unwrap();
+        ledger.take(1, 7, 500, None).unwrap();
+        ledger.begin(1, || Ok(vec![seven.clone()])).unwrap();
+        assert_eq!(
+            ledger.used(1),
+            Some(500),
+            "what a push has taken is not on the disk yet"
         );
-        two.reserve(400).unwrap();
-        assert_eq!(ledger.used(1), Some(1000));
-        // What was really written may be less.
-        ledger.measure(1, 2, &folder.path().join("gone")).unwrap();
-        assert_eq!(ledger.used(1), Some(600));
-    }
-
-    #[test]
-    fn room_is_made_once_before_a_push_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = Arc::new(Ledger::default());
-        let mut push = quota(&ledger, folder.path(), 1, Some(1000), 0);
-        push.reserve(900).unwrap();
-        let (freed, path) = (ledger.clone(), folder.path().join("gone"));
-        push.make_room = Box::new(move || freed.measure(1, 1, &path).is_ok());
-        push.reserve(500).unwrap();
-        assert_eq!(ledger.used(1), Some(500));
-    }
-
-    #[test]
-    fn the_disk_keeps_its_floor() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut push = quota(&Arc::default(), folder.path(), 1, None, u64::MAX / 2);
-        assert!(matches!(push.reserve(1), Err(Error::OverFloor { needed: 1, .. })));
+        let eight = (8, folder.path().join("eight"));
+        let made_meanwhile = || {
+            ledger.begin(1, || Ok(vec![seven.clone(), eight.clone()])).unwrap();
+            ledger.take(1, 8, 40, None).unwrap();
+            Ok(vec![seven.clone()])
+        };
+        ledger.begin(1, made_meanwhile).unwrap();
+        assert_eq!(ledger.used(1), Some(540));
+        ledger.begin(1, || Ok(vec![eight])).unwrap();
+        assert_eq!(ledger.used(1), Some(40));
     }
 
     #[test]

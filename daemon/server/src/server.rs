@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use yore_store::{Committed, Error, Repository, Result};
 
 use crate::accounts::{self, Accounts, Key, RepositoryRow, User};
 use crate::clerk::{Desk, News};
 use crate::config::Config;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Mark};
 use crate::mail::Enrolled;
+use crate::quota::Disks;
 use crate::running::{Running, RunningPush, Seen};
 use crate::session::Caller;
 use crate::turns::Turns;
@@ -21,12 +22,16 @@ pub struct Server {
     pub accounts: Accounts,
     /// What users have stored.
     pub ledger: Arc<Ledger>,
+    /// The disks that pushes write to.
+    pub disks: Arc<Disks>,
     /// Who may work now.
     pub turns: Arc<Turns>,
     /// The pushes that are running.
     pub running: Arc<Running>,
     /// Where sessions leave what happened.
     pub desk: Desk,
+    /// Held while a repository is made: the room for it is not to be found twice.
+    making: Mutex<()>,
     config: RwLock<Arc<Config>>,
     /// Sessions, to be ended when their key or user goes.
     sessions: Mutex<Vec<(Caller, Weak<Seen>)>>,
@@ -39,6 +44,8 @@ impl Server {
         Arc::new(Server {
             accounts,
             ledger: Arc::default(),
+            disks: Arc::default(),
+            making: Mutex::default(),
             // One more than there are cores: somebody always waits for a disk.
             turns: Turns::new(cores + 1),
             running: Arc::default(),
@@ -119,16 +126,18 @@ impl Server {
         Ok(user.and_then(|user| user.quota))
     }
 
-    /// Whether a user may store so many bytes more.
+    /// Whether a user may store so many bytes more. As long as what is returned lives, nobody else is
+    /// told so.
     ///
     /// # Errors
     /// [`Error::OverBudget`].
-    pub fn room_for(&self, user: &User, needed: u64) -> Result<()> {
-        self.ledger.begin(user.id, &self.repositories_of(user.id)?)?;
+    pub fn room_for(&self, user: &User, needed: u64) -> Result<MutexGuard<'_, ()>> {
+        let making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        self.ledger.begin(user.id, || self.repositories_of(user.id))?;
         let used = self.ledger.used(user.id).unwrap_or(0);
         match self.quota(user.id)? {
             Some(limit) if used.saturating_add(needed) > limit => Err(Error::OverBudget { used, limit, needed }),
-            _ => Ok(()),
+            _ => Ok(making),
         }
     }
 
@@ -155,10 +164,27 @@ impl Server {
         self.accounts.set_interval_seen(row.id, interval).map_err(refused)
     }
 
-    /// Measures a repository after something was written or removed.
+    /// Measures a repository whose push has just put away all that it had.
     pub fn measured(&self, row: &RepositoryRow) {
+        let mark = self.ledger.mark(row.user, row.id);
+        self.measured_since(row, mark);
+    }
+
+    /// Measures a repository after something was made or removed in it, unless a push runs there: what
+    /// that has taken and not written yet, the disk does not know. It measures itself when it ends.
+    pub fn measured_at_rest(&self, row: &RepositoryRow) -> bool {
+        // The mark first: a push that begins after it was looked for takes nothing before the mark.
+        let mark = self.ledger.mark(row.user, row.id);
+        let at_rest = !self.running.has(row.id);
+        if at_rest {
+            self.measured_since(row, mark);
+        }
+        at_rest
+    }
+
+    fn measured_since(&self, row: &RepositoryRow, mark: Mark) {
         let path = self.accounts.repository_path(&row.user_name, &row.name);
-        match self.ledger.measure(row.user, row.id, &path) {
+        match self.ledger.measure(row.user, row.id, mark, &path) {
             Ok(bytes) => {
                 let _ = self.accounts.set_bytes(row.id, bytes);
                 let used = self.ledger.used(row.user).unwrap_or(bytes);
@@ -170,23 +196,27 @@ impl Server {
 
     /// Sweeps what dead pushes of a user left, in all of the user's repositories; says whether that
     /// made room.
-    pub fn make_room(&self, user: i64, repositories: &[(i64, PathBuf)]) -> bool {
+    pub fn make_room(&self, user: i64) -> bool {
+        let rows = self.accounts.repositories().unwrap_or_default();
         let mut freed = false;
-        for (id, path) in repositories {
-            let swept = Repository::open_with_cache(path, 1 << 20).and_then(|repository| repository.sweep_all());
-            let bytes = swept.map(|swept| swept.bytes).unwrap_or_else(|error| {
-                self.complain(format_args!("making room in {}: {error}", path.display()));
-                0
-            });
+        for row in rows.iter().filter(|row| row.user == user) {
+            let path = self.accounts.repository_path(&row.user_name, &row.name);
+            let swept = Repository::open_with_cache(&path, 1 << 20).and_then(|repository| repository.sweep_all());
+            let bytes = match swept {
+                Ok(swept) => swept.bytes,
+                // Its first push has not come, or it was deleted.
+                Err(Error::NotARepository(_)) => 0,
+                Err(error) => {
+                    self.complain(format_args!("making room in {}: {error}", path.display()));
+                    0
+                }
+            };
             if bytes == 0 {
                 continue;
             }
             freed = true;
-            // What a push has taken and not written yet, the disk does not know.
-            if self.running.has(*id) {
-                self.ledger.give_back(user, *id, bytes);
-            } else if let Ok(bytes) = self.ledger.measure(user, *id, path) {
-                let _ = self.accounts.set_bytes(*id, bytes);
+            if !self.measured_at_rest(row) {
+                self.ledger.adjust(user, row.id, -(bytes as i64));
             }
         }
         freed
@@ -241,4 +271,38 @@ impl Server {
 
 fn refused(error: accounts::Error) -> Error {
     Error::Refused(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicI64;
+
+    use super::*;
+    use crate::accounts::{By, UserChange};
+
+    #[test]
+    fn what_a_running_push_has_taken_is_not_measured_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = Accounts::open(folder.path()).unwrap();
+        let by = By {
+            who: "root",
+            from: "here",
+        };
+        let (ann, docs) = ("ann".parse().unwrap(), "docs".parse().unwrap());
+        let user = accounts.add_user(&ann, &UserChange::default(), by).unwrap();
+        let row = accounts.add_repository(user.id, &docs, None, None, "here").unwrap();
+        let server = Server::new(Config::default(), accounts);
+        let seen = Arc::new(Seen {
+            from: "here".into(),
+            heard: AtomicI64::new(server.now()),
+            hang_up: Box::new(|| {}),
+        });
+        let (push, _) = server.running.begin(row.id, &seen, server.now(), 60).unwrap();
+        server.ledger.take(user.id, row.id, 5000, None).unwrap();
+        assert!(!server.measured_at_rest(&row));
+        assert_eq!(server.ledger.used(user.id), Some(5000));
+        drop(push);
+        assert!(server.measured_at_rest(&row));
+        assert_eq!(server.ledger.used(user.id), Some(0), "it has written nothing");
+    }
 }

@@ -20,7 +20,7 @@ mod tests;
 
 use std::io::{Read, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
@@ -91,6 +91,8 @@ struct Session {
     opened: OnceLock<Open>,
     /// Whether a repository was asked for.
     opening: Mutex<bool>,
+    /// Whether anything was written or removed.
+    changed: AtomicBool,
     /// The base of the push that is running: what a listing lists.
     base: Mutex<Option<Snapshot>>,
     asked: AtomicUsize,
@@ -128,6 +130,7 @@ pub fn run(
         outbox: Arc::default(),
         opened: OnceLock::new(),
         opening: Mutex::default(),
+        changed: AtomicBool::new(false),
         base: Mutex::default(),
         asked: AtomicUsize::new(0),
         asked_bytes: AtomicUsize::new(0),
@@ -165,10 +168,11 @@ pub fn run(
     let _ = server.accounts.session_end(session.number.load(Ordering::Relaxed));
     linger();
     // SQLite's log is gone once the repository is closed: that is what counts.
+    let is_changed = session.changed.load(Ordering::Relaxed);
     let row = session.opened.get().map(|open| open.row.clone());
     drop(session);
-    if let Some(row) = row.filter(|row| !server.running.has(row.id)) {
-        server.measured(&row);
+    if let Some(row) = row.filter(|_| is_changed) {
+        server.measured_at_rest(&row);
     }
 }
 
@@ -329,6 +333,11 @@ impl Session {
         }
     }
 
+    /// Something is about to be written or removed.
+    fn changes(&self) {
+        self.changed.store(true, Ordering::Relaxed);
+    }
+
     fn opened(&self) -> Result<&Open> {
         self.opened
             .get()
@@ -369,11 +378,13 @@ impl Session {
         let name: RepositoryName = name.parse().map_err(denied)?;
         let user = &self.caller.user;
         let unknown = || Error::Denied(format!("{} has no repository {name}", user.name));
+        // Until a new one is made and measured.
+        let mut _room = None;
         let (row, path) = match accounts.repository(user.id, &name).map_err(denied)? {
             Some(row) => (row, accounts.repository_path(&user.name, &name)),
             None if !to_push => return Err(unknown()),
             None => {
-                self.server.room_for(user, NEW)?;
+                _room = Some(self.server.room_for(user, NEW)?);
                 let row = accounts
                     .add_repository(user.id, &name, Some(key.id), Some(&key.comment), &self.caller.from)
                     .map_err(denied)?;
@@ -383,7 +394,7 @@ impl Session {
         let repository = match Repository::open_with_cache(&path, CACHE) {
             Err(Error::NotARepository(_)) if to_push => {
                 self.make(&row, &path)?;
-                self.server.measured(&row);
+                self.server.measured_at_rest(&row);
                 Repository::open_with_cache(&path, CACHE)
             }
             Err(Error::NotARepository(_)) => return Err(unknown()),

@@ -13,8 +13,8 @@ use yore_wire::{Answer, Failure, Message, Packet, PushStart, Question, deliver};
 
 use super::{Session, Told};
 use crate::accounts::RepositoryRow;
-use crate::ledger::Quota;
 use crate::outbox::Reply;
+use crate::quota::{Limits, Place, Quota};
 use crate::running::RunningPush;
 
 /// Names of kept contents in one piece of an answer.
@@ -160,6 +160,7 @@ impl Session {
             return Ok(None);
         }
         let running = self.server.begin_push(&open.row, &self.caller, &self.seen)?;
+        self.changes();
         let interval = start.interval.filter(|seconds| *seconds <= MOST_INTERVAL);
         let interval = interval.map(|seconds| seconds as i64);
         self.server.pushing(&open.row, &self.caller, interval)?;
@@ -180,21 +181,27 @@ impl Session {
 
     /// What may be written into a repository of this user.
     fn quota(&self, row: &RepositoryRow, path: &Path) -> Result<Quota> {
-        let server = &self.server;
-        let repositories = server.repositories_of(self.caller.user.id)?;
-        server.ledger.begin(self.caller.user.id, &repositories)?;
-        let (user, making) = (self.caller.user.id, server.clone());
-        let make_room = Box::new(move || making.make_room(user, &repositories));
-        Ok(Quota {
-            ledger: server.ledger.clone(),
+        let (server, user) = (&self.server, self.caller.user.id);
+        server.ledger.begin(user, || server.repositories_of(user))?;
+        let place = Place {
             user,
             repository: row.id,
             path: path.to_owned(),
-            quota: server.quota(user)?,
-            floor: server.config().keep_free.0,
-            make_room,
-            until_look: 0,
-        })
+        };
+        let (asking, making) = (server.clone(), server.clone());
+        let ask = move || {
+            Ok(Limits {
+                quota: asking.quota(user)?,
+                floor: asking.config().keep_free.0,
+            })
+        };
+        Quota::new(
+            server.ledger.clone(),
+            server.disks.clone(),
+            place,
+            Box::new(ask),
+            Box::new(move || making.make_room(user)),
+        )
     }
 
     fn failed(&self, push: Push, error: Error) -> State {

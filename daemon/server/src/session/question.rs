@@ -219,8 +219,11 @@ fn forget(session: &Session, open: &Open, ids: &[SnapshotId], reply: &mut Reply)
         .audit(user.name.as_str(), &what, &session.caller.from, &names.join(" "), "");
     // Only those that were looked at: numbers of snapshots to come can be guessed.
     let ids: Vec<SnapshotId> = chosen.iter().map(|snapshot| snapshot.id).collect();
+    session.changes();
     let forgotten = Repository::forget(&open.repository, &ids)?;
-    server.measured(&row);
+    if !server.measured_at_rest(&row) {
+        server.ledger.adjust(row.user, row.id, -forgotten.bytes);
+    }
     reply.push(Answer::Forgotten(forgotten))
 }
 
