@@ -27,6 +27,7 @@ mod pipeline;
 mod push;
 mod sender;
 mod state;
+mod turn;
 mod xattrs;
 
 pub mod config;

@@ -14,6 +14,7 @@ use crate::push::Push;
 use crate::roots::{RootError, Roots};
 use crate::state::{ABOVE, Seen, State};
 use crate::target::Target;
+use crate::turn::Turn;
 use crate::walk::{WalkError, WalkOptions, walk_marked};
 use crate::watch::retry;
 use crate::watch::retry::chance;
@@ -96,7 +97,7 @@ pub enum AgentError {
     #[error("{0}")]
     Walk(String),
     /// The agent's own memory of the last push.
-    #[error("{}: {source}; remove it, it will be made again", path.display())]
+    #[error("{}: {source}; remove its folder, it will be made again", path.display())]
     State {
         /// Its folder.
         path: PathBuf,
@@ -118,6 +119,7 @@ pub enum AgentError {
 /// they are in [`Outcome::unreadable`].
 pub fn snapshot(target: &Target, request: SnapshotRequest, progress: &dyn Progress) -> Result<Outcome, AgentError> {
     let roots = Roots::resolve(&request.paths)?;
+    let _turn = Turn::wait(&request.cache_dir, target, &options(&roots, &request), progress)?;
     let (mut left, mut failures, mut begun) = (AGAIN, 0, Instant::now());
     loop {
         let attempt_began = Instant::now();
@@ -172,17 +174,21 @@ fn wait_unless_stopped(progress: &dyn Progress, wait: Duration) -> Result<(), Ag
 /// How often a push begins anew that counted on what turned out to be gone.
 const AGAIN: u32 = 2;
 
+fn options(roots: &Roots, request: &SnapshotRequest) -> PushOptions {
+    PushOptions {
+        host: request.host.clone(),
+        roots: roots.to_bytes(),
+        tags: request.tags.clone(),
+    }
+}
+
 fn attempt(
     target: &Target,
     roots: &Roots,
     request: &SnapshotRequest,
     progress: &dyn Progress,
 ) -> Result<Outcome, AgentError> {
-    let options = PushOptions {
-        host: request.host.clone(),
-        roots: roots.to_bytes(),
-        tags: request.tags.clone(),
-    };
+    let options = options(roots, request);
     let destination = match request.dry_run {
         true => Destination::begin_dry(target, &options)?,
         false => Destination::begin(target, options, request.limit, request.limit_rate)?,
@@ -222,10 +228,6 @@ fn begin<'a>(
     cache_dir: &std::path::Path,
     progress: &'a dyn Progress,
 ) -> Result<(Push<'a>, bool), AgentError> {
-    std::fs::create_dir_all(cache_dir).map_err(|source| AgentError::State {
-        path: cache_dir.to_owned(),
-        source,
-    })?;
     let mut state = State::open(cache_dir, &destination.line).map_err(state_error)?;
     let is_mirror = state.mirrors()? == destination.base.as_ref().map(|base| base.name.clone());
     if !is_mirror {
@@ -241,7 +243,7 @@ fn begin<'a>(
 fn state_error(error: rusqlite::Error) -> AgentError {
     match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DatabaseBusy) => AgentError::Store(yore_store::Error::Busy(
-            "this machine is making another snapshot of the same paths; wait for it and try again".into(),
+            "this machine is making another snapshot of these paths; wait for it and try again".into(),
         )),
         _ => error.into(),
     }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use yore_store::{Budget, Error, Result};
 
@@ -19,6 +19,12 @@ const LOOK: u64 = 16 << 20;
 /// The disks that are written to, by device number: bytes until the next look at their room.
 #[derive(Default)]
 pub struct Disks(Mutex<HashMap<u64, u64>>);
+
+impl Disks {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, u64>> {
+        self.0.lock().expect("no panic while held")
+    }
+}
 
 /// What a push may write.
 #[derive(Clone, Copy)]
@@ -62,32 +68,28 @@ pub struct Quota {
 
 impl Quota {
     /// The budget of a push into this place, which is there and has been measured.
-    pub fn new(
-        ledger: Arc<Ledger>,
-        disks: Arc<Disks>,
-        place: Place,
-        mut ask: Ask,
-        make_room: MakeRoom,
-    ) -> Result<Self> {
+    pub fn new(ledger: Arc<Ledger>, disks: Arc<Disks>, place: Place, ask: Ask, make_room: MakeRoom) -> Result<Self> {
         let status = place.path.metadata().map_err(|source| Error::Io {
             path: place.path.clone(),
             source,
         })?;
-        Ok(Quota {
+        let mut quota = Quota {
             ledger,
             disks,
             device: status.dev(),
-            limits: ask()?,
-            until_asked: LOOK,
+            limits: Limits { quota: None, floor: 0 },
+            until_asked: 0,
             place,
             ask,
             make_room,
-        })
+        };
+        quota.ask()?;
+        Ok(quota)
     }
 
     fn floor_holds(&self, bytes: u64) -> Result<()> {
         // Held while the disk is looked at: two that look at once would find the same room.
-        let mut disks = self.disks.0.lock().expect("no panic while held");
+        let mut disks = self.disks.lock();
         let until_look = disks.entry(self.device).or_default();
         if *until_look > bytes {
             *until_look -= bytes;
@@ -129,6 +131,8 @@ impl Quota {
     fn ask(&mut self) -> Result<()> {
         self.limits = (self.ask)()?;
         self.until_asked = LOOK;
+        // The floor may be another one than that which the last look allowed for.
+        self.disks.lock().insert(self.device, 0);
         Ok(())
     }
 }
@@ -246,7 +250,7 @@ mod tests {
         let mut one = quota(&Arc::default(), folder.path(), 1, limits(None, 0));
         let mut two = quota(&Arc::default(), folder.path(), 2, limits(None, 0));
         two.disks = one.disks.clone();
-        let until_look = |quota: &Quota| quota.disks.0.lock().unwrap()[&quota.device];
+        let until_look = |quota: &Quota| quota.disks.lock()[&quota.device];
         one.reserve(1).unwrap();
         let left = until_look(&one);
         assert!(left <= LOOK);

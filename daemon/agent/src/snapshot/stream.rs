@@ -13,6 +13,7 @@ use crate::push::Push;
 use crate::sender::{GroupHasher, LargeSender};
 use crate::state::{ABOVE, Seen};
 use crate::target::Target;
+use crate::turn::Turn;
 
 /// Makes a snapshot with one file, `/NAME`, from a stream of unknown length.
 pub fn snapshot_stdin(
@@ -30,6 +31,7 @@ pub fn snapshot_stdin(
         roots: vec![root],
         tags,
     };
+    let _turn = Turn::wait(cache_dir, target, &options, progress)?;
     let destination = Destination::begin(target, options, None, None)?;
     let (mut push, _) = begin(destination, cache_dir, progress)?;
     match send_stream(&mut push, name, input) {
