@@ -779,7 +779,7 @@ _yore() {
             return 0
             ;;
         yore__subcmd__link)
-            opts="-y -q -v -h --user --repository --invitation --password-stdin --host-key --force --replace --yes --json --quiet --verbose --help"
+            opts="-y -q -v -h --user --repository --invitation --password-stdin --host-key --transport --force --replace --yes --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -798,6 +798,10 @@ _yore() {
                     return 0
                     ;;
                 --host-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --transport)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

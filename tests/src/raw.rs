@@ -4,7 +4,8 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use yore_agent::remote::{Address, Login, Server, Transport, Way, read_key};
+use yore_agent::config::Transport;
+use yore_agent::remote::{Address, Login, Server, Stream, Way, read_key};
 use yore_wire::{Answer, Failure, Hello, NEWEST, OLDEST, Packet, PacketReader, PushStart, Question};
 
 use crate::SOON;
@@ -27,6 +28,7 @@ pub fn way(machine: &Machine) -> Server {
         way: Way::Own {
             login: Login::Key(Arc::new(read_key(&machine.config().join("key")).expect("a key"))),
             host_key: machine.configured("host_key"),
+            route: Transport::Ssh,
         },
         limit_rate: None,
         interval: None,
@@ -44,10 +46,11 @@ impl Raw {
     /// # Errors
     /// If it is not let in.
     pub fn by(server: &Server) -> yore_store::Result<Self> {
-        let Transport {
+        let Stream {
             reader,
             writer,
             hang_up,
+            ..
         } = server.connect_raw()?;
         let hang_up: Arc<dyn Fn() + Send + Sync> = hang_up.into();
         Ok(Raw {

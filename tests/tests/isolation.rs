@@ -8,7 +8,7 @@ use yore_store::{ContentId, EntryId, FolderId, GROUP, Hash, SnapshotId};
 use yore_tests::daemon::{Daemon, free_port};
 use yore_tests::machine::Machine;
 use yore_tests::raw::{Raw, start, way};
-use yore_tests::{differences, noise, until};
+use yore_tests::{noise, until};
 use yore_wire::{Answer, FailureKind, Message, Packet, Question};
 
 /// What only Ann has.
@@ -323,27 +323,4 @@ fn openssh_gets_no_shell_no_command_no_forwarding_and_no_files() {
     }
     assert_eq!(fs::read(&home).unwrap(), b"");
     assert_apart(&daemon, &ann);
-}
-
-#[test]
-fn openssh_carries_the_protocol_and_checks_the_pinned_key() {
-    let (daemon, ann, _) = two_users();
-    let config = ann.config().join("agent.toml");
-    let text = fs::read_to_string(&config).unwrap();
-    fs::write(&config, format!("transport = \"openssh\"\n{text}")).unwrap();
-    fs::write(ann.source().join("more"), noise(3, 3 << 20)).unwrap();
-    ann.snapshotted();
-    assert_eq!(ann.snapshots().len(), 2);
-    assert_eq!(differences(&ann.source(), &ann.restored("latest", "out")), "");
-    // Another key: what was pinned counts, and nothing that this account's ssh knows.
-    let known = ann.config().join("known_hosts");
-    let other = Daemon::start();
-    let key = yore_tests::run(Command::new("ssh-keygen").arg("-yf").arg(other.data().join("host_key")));
-    fs::write(&known, format!("yored {key}")).unwrap();
-    let said = ann.refused(1, &["snapshots"]);
-    assert!(
-        said.contains("HOST IDENTIFICATION HAS CHANGED") || said.contains("verification failed"),
-        "{said}"
-    );
-    drop(daemon);
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde::Serialize;
-use yore_agent::config::AgentConfig;
+use yore_agent::config::{AgentConfig, Transport};
 use yore_agent::link::{LinkRequest, Linked, link};
 use yore_agent::remote::{Address, host_key};
 
@@ -27,6 +27,7 @@ Examples:
   yore link ssh://nas --user ann
   yore link ssh://nas:2222 --user ann --invitation yi-… --host-key SHA256:…    (what `yored invite` prints)
   yore link ssh://nas --user ann --repository laptop --replace                 (a new laptop for a lost one)
+  yore link ssh://nas --user ann --transport openssh         (a server behind a ProxyJump of ~/.ssh/config)
 
 With --replace this machine goes on where the lost one ended: restore what you want back, snapshot the same \
 paths, and nothing is sent again. The lost machine's key is revoked.
@@ -59,6 +60,10 @@ pub struct Link {
     /// The server's key, if you know it: SHA256:…
     #[arg(long, value_name = "FINGERPRINT")]
     host_key: Option<String>,
+    /// What carries everything to the server: the built-in SSH, or the system's ssh with its configuration
+    /// (ProxyJump, for instance); agent.toml's if nothing is said
+    #[arg(long, value_name = "ssh|openssh")]
+    transport: Option<Transport>,
     /// Also if the repository is another machine's, or this machine is linked already
     #[arg(long)]
     force: bool,
@@ -89,12 +94,17 @@ pub fn run(context: &Context, args: &Link) -> Result<Status> {
         .ok_or_else(|| Usage("give --user".into()))?;
     let repository = named(args).or(address.repository.take());
     address.repository = Some(repository.unwrap_or_else(|| as_repository(&machine)));
-    let host_key = trusted_key(context, args, &address)?;
+    let transport = match args.transport {
+        Some(transport) => transport,
+        None => context.config()?.map(|config| config.transport).unwrap_or_default(),
+    };
+    let host_key = trusted_key(context, args, &address, &user, transport)?;
     let request = LinkRequest {
         secret: secret(args, &user, &address)?,
         address,
         user,
         host_key: host_key.clone(),
+        transport,
         machine,
         force: args.force,
         replace: args.replace,
@@ -127,11 +137,11 @@ fn as_repository(machine: &str) -> String {
 }
 
 /// The server's key: as given, or as it shows it if the user says yes.
-fn trusted_key(context: &Context, args: &Link, address: &Address) -> Result<String> {
+fn trusted_key(context: &Context, args: &Link, address: &Address, user: &str, transport: Transport) -> Result<String> {
     if let Some(given) = &args.host_key {
         return Ok(given.clone());
     }
-    let found = host_key(address)?;
+    let found = host_key(address, user, transport)?;
     if args.yes {
         context.note(&format!("{}: its key is {found}", address.host_and_port()));
         return Ok(found);

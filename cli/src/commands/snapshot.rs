@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use yore_agent::config::{parse_bytes, parse_time};
 use yore_agent::status::{StateFolder, StatusError, Success};
+use yore_agent::target::Target;
 
 use super::Context;
 use super::objects::{Problem, SNAPSHOT_FIELDS, SnapshotObject};
@@ -133,9 +134,9 @@ pub fn run(context: &Context, args: &SnapshotArgs) -> Result<Status> {
 
 fn take(context: &Context, args: &SnapshotArgs) -> Result<Outcome> {
     let target = context.target()?;
-    // A dry run changes nothing at all.
-    if !args.dry_run {
-        context.sweep(&*target.history())?;
+    // A dry run changes nothing at all; a server sweeps by itself.
+    if let (Target::Here(repository), false) = (&target, args.dry_run) {
+        context.sweep(repository)?;
     }
     let meter = Meter::new("snapshot", context.global.quiet);
     match &args.stdin_name {

@@ -4,8 +4,8 @@
 //! |---|---|
 //! | the key's file is written (or was there) | a key that nobody knows: used the next time |
 //! | the server takes the key | a key that is enrolled: linking again finds it so |
-//! | the new login is tried | the same |
 //! | `known_hosts` gets the server's whole key, for OpenSSH | the same |
+//! | the new login is tried, as it will be used | the same |
 //! | `agent.toml` says where to push to | the link |
 
 use std::io;
@@ -18,7 +18,7 @@ use russh::keys::ssh_key::LineEnding;
 use yore_store::Error;
 use yore_wire::{Answer, Enrolment, Question};
 
-use crate::config::{AgentConfig, ConfigError, Edit};
+use crate::config::{AgentConfig, ConfigError, Edit, Transport};
 use crate::remote::{self, Address, ConnectError, Login, Remote, Server, Way};
 
 /// What the key's file is called, in the folder of `agent.toml`.
@@ -37,6 +37,9 @@ pub struct LinkRequest {
     pub secret: String,
     /// The server's key, which the user has seen.
     pub host_key: String,
+    /// What carries a push to the server from now on. By OpenSSH, the server is linked where that would
+    /// go: by its jump host, for instance.
+    pub transport: Transport,
     /// This machine's name.
     pub machine: String,
     /// Also where the repository is another machine's, or this one is linked already.
@@ -90,8 +93,8 @@ pub enum LinkError {
 /// # Errors
 /// [`LinkError`]. Linking again goes on where it broke.
 pub fn link(request: &LinkRequest) -> Result<Linked, LinkError> {
-    let known = AgentConfig::load(&request.folder)?.and_then(|config| config.repository);
-    if let Some(repository) = known.filter(|_| !request.force && !request.replace) {
+    let known = AgentConfig::load(&request.folder)?.unwrap_or_default();
+    if let Some(repository) = known.repository.filter(|_| !request.force && !request.replace) {
         return Err(LinkError::Linked(repository));
     }
     let mut key = load_or_make_key(&request.folder, &request.machine)?;
@@ -108,21 +111,21 @@ pub fn link(request: &LinkRequest) -> Result<Linked, LinkError> {
         repository: Some(enrolled.repository),
         ..request.address.clone()
     };
+    keep_host_key(request)?;
     let remote = Remote::try_to_push(Server {
         user: enrolled.user,
-        way: Way::Own {
-            login: Login::Key(Arc::new(key.clone())),
-            host_key: request.host_key.clone(),
-        },
+        way: way(request, &key),
         limit_rate: None,
         interval: None,
         address: address.clone(),
     })?;
     let snapshots = yore_store::History::snapshots(&remote::RemoteHistory(remote))?;
-    keep_host_key(request)?;
     let mut edit = Edit::open(&request.folder)?;
     edit.set_repository(&address.to_string());
     edit.set_host_key(Some(&request.host_key));
+    if known.transport != request.transport {
+        edit.set_transport(request.transport);
+    }
     // Lines of snapshots go by host: under the old name they go on.
     if let Some(newest) = snapshots.last().filter(|_| request.replace) {
         edit.set_host(&newest.host);
@@ -134,6 +137,21 @@ pub fn link(request: &LinkRequest) -> Result<Linked, LinkError> {
         snapshots: snapshots.len(),
         before: enrolled.before,
     })
+}
+
+/// How the server will be reached from now on.
+fn way(request: &LinkRequest, key: &PrivateKey) -> Way {
+    match request.transport {
+        Transport::Ssh => Way::Own {
+            login: Login::Key(Arc::new(key.clone())),
+            host_key: request.host_key.clone(),
+            route: Transport::Ssh,
+        },
+        Transport::Openssh => Way::OpenSsh {
+            key: Some(request.folder.join(KEY_FILE)),
+            known_hosts: Some(request.folder.join(KNOWN_HOSTS)),
+        },
+    }
 }
 
 struct Enrolled {
@@ -149,6 +167,7 @@ fn enrol(request: &LinkRequest, key: &PrivateKey) -> Result<Enrolled, LinkError>
         way: Way::Own {
             login: Login::Password(request.secret.clone()),
             host_key: request.host_key.clone(),
+            route: request.transport,
         },
         limit_rate: None,
         interval: None,
@@ -177,7 +196,7 @@ fn enrol(request: &LinkRequest, key: &PrivateKey) -> Result<Enrolled, LinkError>
 
 /// Keeps the server's whole key: a fingerprint is not enough for OpenSSH.
 fn keep_host_key(request: &LinkRequest) -> Result<(), LinkError> {
-    let key = remote::whole_host_key(&request.address, &request.host_key)?;
+    let key = remote::whole_host_key(&request.address, &request.user, request.transport, &request.host_key)?;
     let path = request.folder.join(KNOWN_HOSTS);
     let written = crate::atomic::replace(&path, remote::known_host(&key).as_bytes());
     written.map_err(|source| LinkError::Key { path, source })

@@ -104,6 +104,7 @@ fn server(text: &str, config: Option<&AgentConfig>, folder: Option<&Path>) -> Re
             Way::Own {
                 login: Login::Key(Arc::new(read_key(&file)?)),
                 host_key,
+                route: Transport::Ssh,
             }
         }
     };

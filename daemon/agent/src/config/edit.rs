@@ -67,11 +67,7 @@ impl Edit {
 
     /// Sets what carries a push to a server.
     pub fn set_transport(&mut self, transport: Transport) {
-        let text = match transport {
-            Transport::Ssh => "ssh",
-            Transport::Openssh => "openssh",
-        };
-        self.set("transport", text.into());
+        self.set("transport", transport.name().into());
     }
 
     /// Includes a path; false if it was there.

@@ -12,6 +12,7 @@ mod schedule;
 mod units;
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 pub use edit::Edit;
@@ -30,6 +31,27 @@ pub enum Transport {
     Ssh,
     /// The system's `ssh`.
     Openssh,
+}
+
+impl Transport {
+    /// What the file calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::Ssh => "ssh",
+            Transport::Openssh => "openssh",
+        }
+    }
+}
+
+impl FromStr for Transport {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Transport::Ssh, Transport::Openssh]
+            .into_iter()
+            .find(|transport| transport.name() == text)
+            .ok_or_else(|| format!("`{text}` is neither ssh nor openssh"))
+    }
 }
 
 /// What the file says; what it does not say is as [`Default`] has it.

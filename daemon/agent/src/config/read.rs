@@ -136,11 +136,9 @@ impl File<'_> {
     }
 
     fn transport(&self, text: Option<String>) -> Result<Transport, ConfigError> {
-        match text.as_deref() {
-            None | Some("ssh") => Ok(Transport::Ssh),
-            Some("openssh") => Ok(Transport::Openssh),
-            Some(other) => Err(self.wrong("transport", format!("`{other}` is neither ssh nor openssh"))),
-        }
+        text.map_or(Ok(Transport::default()), |text| {
+            text.parse().map_err(|error| self.wrong("transport", error))
+        })
     }
 
     fn absolute(&self, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>, ConfigError> {

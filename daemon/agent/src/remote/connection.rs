@@ -20,7 +20,7 @@ use yore_wire::{
     Answer, Failure, Hello, Message, NEWEST, OLDEST, Packet, PacketReader, Question, Welcome, write_packet,
 };
 
-use super::transport::Transport;
+use super::stream::Stream;
 
 /// Packets of one answer that may wait for whoever asked.
 const WAITING: usize = 64;
@@ -65,12 +65,13 @@ impl Connection {
     ///
     /// # Errors
     /// [`Error::Elsewhere`] if it does not answer, or speaks no version that we do.
-    pub fn begin(transport: Transport, place: &str) -> Result<Self> {
-        let Transport {
+    pub fn begin(stream: Stream, place: &str) -> Result<Self> {
+        let Stream {
             reader,
             mut writer,
             hang_up,
-        } = transport;
+            refusal,
+        } = stream;
         let mut reader = PacketReader::new(reader);
         let hello = Packet::Hello(Hello {
             oldest: OLDEST,
@@ -83,8 +84,13 @@ impl Connection {
         let welcome = match greeted {
             Ok(Some(Packet::Welcome(welcome))) => welcome,
             Ok(Some(_)) => return Err(elsewhere(place, "this is no yored", false)),
-            Ok(None) => return Err(elsewhere(place, "the server closed the connection", true)),
-            Err(error) => return Err(elsewhere(place, error, true)),
+            ended => {
+                let error = match ended {
+                    Err(error) => elsewhere(place, error, true),
+                    _ => elsewhere(place, "the server closed the connection", true),
+                };
+                return Err(refusal().map_or(error, |why| elsewhere(place, why, false)));
+            }
         };
         check_version(place, &welcome)?;
         let shared = Arc::new(Shared {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Remote (a History) ─┐
-//!                     ├─▶ connection ─▶ transport: ssh (russh) or openssh (`ssh -s`)
+//!                     ├─▶ connection ─▶ stream: by ssh (russh) or openssh (`ssh -s`)
 //! push  (a Receiver) ─┘
 //! ```
 //!
@@ -13,11 +13,12 @@ mod address;
 mod blocking;
 mod connection;
 mod content;
+mod dial;
 mod history;
 mod openssh;
 mod push;
 mod ssh;
-mod transport;
+mod stream;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,10 +36,12 @@ pub(crate) use openssh::known_host;
 pub(crate) use push::begin;
 pub(crate) use ssh::whole_host_key;
 pub use ssh::{Login, host_key, preferred};
-pub use transport::Transport;
+pub use stream::Stream;
 
 use connection::elsewhere;
-use transport::Limited;
+use stream::Limited;
+
+use crate::config::Transport;
 
 /// What keeps an agent from reaching its server.
 #[derive(Debug, thiserror::Error)]
@@ -129,6 +132,8 @@ pub enum Way {
         login: Login,
         /// The host key that the server must have, `SHA256:…`.
         host_key: String,
+        /// Straight to its port, or where the system's `ssh` would go.
+        route: Transport,
     },
     /// By the system's `ssh`.
     OpenSsh {
@@ -157,18 +162,18 @@ impl Server {
     ///
     /// # Errors
     /// [`ConnectError`], as an [`Error`].
-    pub fn connect_raw(&self) -> Result<Transport> {
-        let transport = match &self.way {
-            Way::Own { login, host_key } => ssh::connect(&self.address, &self.user, login, host_key)?,
+    pub fn connect_raw(&self) -> Result<Stream> {
+        let stream = match &self.way {
+            Way::Own { login, host_key, route } => ssh::connect(&self.address, &self.user, login, host_key, *route)?,
             Way::OpenSsh { key, known_hosts } => {
                 openssh::connect(&self.address, &self.user, key.as_deref(), known_hosts.as_deref())?
             }
         };
         Ok(match self.limit_rate {
-            None => transport,
-            Some(rate) => Transport {
-                writer: Box::new(Limited::new(transport.writer, rate)),
-                ..transport
+            None => stream,
+            Some(rate) => Stream {
+                writer: Box::new(Limited::new(stream.writer, rate)),
+                ..stream
             },
         })
     }

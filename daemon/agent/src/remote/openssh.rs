@@ -6,12 +6,16 @@
 //! under a name of its own: jump hosts are none of ours, and are known to OpenSSH or not.
 
 use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use super::transport::Transport;
+use super::dial::no_ssh;
+use super::stream::Stream;
 use super::{Address, ConnectError};
 
 /// What the server is called in the file of known hosts.
@@ -26,18 +30,21 @@ pub(crate) fn known_host(key: &str) -> String {
 /// where there is none, by its own.
 ///
 /// # Errors
-/// [`ConnectError::Local`] if there is no `ssh`. What it says later goes to stderr.
+/// [`ConnectError::Local`] if there is no `ssh`. What it says later goes to stderr, but for the reason why it
+/// was not let in.
 pub fn connect(
     address: &Address,
     user: &str,
     key: Option<&Path>,
     known_hosts: Option<&Path>,
-) -> Result<Transport, ConnectError> {
+) -> Result<Stream, ConnectError> {
     let mut command = Command::new("ssh");
     command
         .args([
             "-oBatchMode=yes",
             "-oClearAllForwardings=yes",
+            // A connection of its own: one that is shared was not checked against the pinned key.
+            "-oControlPath=none",
             "-oServerAliveInterval=30",
             "-oServerAliveCountMax=6",
             "-oConnectTimeout=20",
@@ -57,20 +64,57 @@ pub fn connect(
             .arg(known_hosts_option(file));
     }
     command.args(["-s", "--", &address.host, yore_wire::SUBSYSTEM]);
-    let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-    let mut child = spawned.map_err(|error| {
-        ConnectError::Local(std::io::Error::new(
-            error.kind(),
-            format!("ssh: {error}; install OpenSSH's client, or use transport = \"ssh\""),
-        ))
-    })?;
-    let (reader, writer) = (child.stdout.take(), child.stdin.take());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(no_ssh)?;
+    let (reader, writer, said) = (child.stdout.take(), child.stdin.take(), child.stderr.take());
+    let refusal = listen(said.expect("piped")).map_err(ConnectError::Local)?;
     let child = Arc::new(Mutex::new(child));
-    Ok(Transport {
+    Ok(Stream {
         reader: Box::new(reader.expect("piped")),
         writer: Box::new(writer.expect("piped")),
         hang_up: Box::new(move || end(&child)),
+        // It has ended, or is about to; what a connection that it left behind says is not waited for.
+        refusal: Box::new(move || refusal.recv_timeout(Duration::from_secs(2)).ok()),
     })
+}
+
+/// Passes on what ssh says, but for what means that trying again is of no use: that is sent.
+fn listen(said: impl Read + Send + 'static) -> std::io::Result<Receiver<String>> {
+    let (send, receive) = channel();
+    std::thread::Builder::new().name("yore-openssh".into()).spawn(move || {
+        for line in BufReader::new(said).split(b'\n') {
+            let Ok(line) = line else { return };
+            let line = String::from_utf8_lossy(&line);
+            let line = line.trim_end_matches('\r');
+            match judge(line) {
+                Some(why) => drop(send.send(why)),
+                None => eprintln!("{line}"),
+            }
+        }
+    })?;
+    Ok(receive)
+}
+
+/// Why ssh was refused for good, if this line of its says so. OpenSSH's words are not translated; its exit
+/// status is 255 whatever it was.
+fn judge(line: &str) -> Option<String> {
+    let says = |text: &str| line.contains(text);
+    let why = if says("Permission denied (") || says("Too many authentication failures") {
+        "is this machine's key revoked? `yore link` enrols it again"
+    } else if says("Host key verification failed") {
+        "if the server was really set up anew, `yore link --force` it again"
+    } else if says("subsystem request failed") {
+        "that is an SSH server, but no yored"
+    } else if says("Unable to negotiate with") || says("configuration option") || says("Bad owner or permissions") {
+        "see ssh_config(5)"
+    } else {
+        return None;
+    };
+    let line = line.trim_end_matches(['.', ' ']);
+    Some(format!("ssh says: {line}; {why}"))
 }
 
 /// The option that names the file, in quotes: OpenSSH takes a list of them, and expands `%`.
@@ -89,4 +133,30 @@ fn end(child: &Mutex<Child>) {
     let mut child = child.lock().expect("no panic while held");
     let _ = child.kill();
     let _ = child.wait();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_from_connections_that_were_lost() {
+        for refused in [
+            "ann@nas: Permission denied (publickey,password).",
+            "Host key verification failed.",
+            "subsystem request failed on channel 0",
+            "/root/.ssh/config: line 1: Bad configuration option: proxyjmp",
+        ] {
+            let why = judge(refused).unwrap();
+            assert!(why.contains(refused.trim_end_matches('.')), "{why}");
+        }
+        for lost in [
+            "ssh: connect to host nas port 2222: Connection refused",
+            "ssh: Could not resolve hostname nas: Temporary failure in name resolution",
+            "client_loop: send disconnect: Broken pipe",
+            "Connection closed by 10.0.0.1 port 2222",
+        ] {
+            assert_eq!(judge(lost), None);
+        }
+    }
 }

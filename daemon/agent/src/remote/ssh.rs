@@ -12,11 +12,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
 
 use super::blocking::{Blocking, ending};
-use super::transport::Transport;
+use super::dial::{Through, dial};
+use super::stream::Stream;
 use super::{Address, ConnectError};
+use crate::config::Transport;
 
 /// How long a server may take to answer before it counts as unreachable.
 const CONNECT: Duration = Duration::from_secs(20);
+
+/// The same where the system's ssh leads there: somebody may have to type a jump host's password.
+const CONNECT_BY_OPENSSH: Duration = Duration::from_secs(120);
 
 /// How one logs in.
 #[derive(Clone)]
@@ -68,20 +73,26 @@ fn fingerprint(key: &PublicKey) -> String {
     key.fingerprint(HashAlg::Sha256).to_string()
 }
 
-/// Finds out which key a server has, without logging in: its fingerprint.
+/// Finds out which key a server has, without logging in: its fingerprint. It is reached straight, or
+/// where the system's ssh would go.
 ///
 /// # Errors
 /// [`ConnectError`] if there is nobody.
-pub fn host_key(address: &Address) -> Result<String, ConnectError> {
-    shown_key(address, None).map(|key| fingerprint(&key))
+pub fn host_key(address: &Address, user: &str, route: Transport) -> Result<String, ConnectError> {
+    shown_key(address, user, route, None).map(|key| fingerprint(&key))
 }
 
 /// The whole key of the server that has the pinned one, as OpenSSH writes it: `ssh-ed25519 AAAA…`.
 ///
 /// # Errors
 /// [`ConnectError`], also if the server has another key.
-pub(crate) fn whole_host_key(address: &Address, pinned: &str) -> Result<String, ConnectError> {
-    let mut key = shown_key(address, Some(pinned.to_owned()))?;
+pub(crate) fn whole_host_key(
+    address: &Address,
+    user: &str,
+    route: Transport,
+    pinned: &str,
+) -> Result<String, ConnectError> {
+    let mut key = shown_key(address, user, route, Some(pinned.to_owned()))?;
     key.set_comment("");
     let text = key
         .to_openssh()
@@ -89,22 +100,35 @@ pub(crate) fn whole_host_key(address: &Address, pinned: &str) -> Result<String, 
     Ok(text.trim().to_owned())
 }
 
-fn shown_key(address: &Address, pinned: Option<String>) -> Result<PublicKey, ConnectError> {
+fn shown_key(
+    address: &Address,
+    user: &str,
+    route: Transport,
+    pinned: Option<String>,
+) -> Result<PublicKey, ConnectError> {
     let runtime = runtime()?;
-    let begun = runtime.block_on(begin(address, pinned));
+    let begun = runtime.block_on(begin(address, user, route, pinned));
     runtime.shutdown_background();
-    let (_, shown) = begun?;
-    shown.ok_or_else(|| ConnectError::lost(address, "it showed no host key"))
+    let begun = begun?;
+    begun
+        .shown
+        .ok_or_else(|| ConnectError::lost(address, "it showed no host key"))
 }
 
 /// Connects, checks the host key against `pinned`, logs in and opens the subsystem.
 ///
 /// # Errors
 /// [`ConnectError`], which says whether trying again may help.
-pub fn connect(address: &Address, user: &str, login: &Login, pinned: &str) -> Result<Transport, ConnectError> {
+pub fn connect(
+    address: &Address,
+    user: &str,
+    login: &Login,
+    pinned: &str,
+    route: Transport,
+) -> Result<Stream, ConnectError> {
     let runtime = runtime()?;
-    let opened = runtime.block_on(open(address, user, login, pinned));
-    let (session, reader, writer) = match opened {
+    let opened = runtime.block_on(open(address, user, login, pinned, route));
+    let (session, through, reader, writer) = match opened {
         Ok(opened) => opened,
         Err(error) => {
             runtime.shutdown_background();
@@ -116,10 +140,10 @@ pub fn connect(address: &Address, user: &str, login: &Login, pinned: &str) -> Re
     // When the connection ends, `end` is dropped.
     runtime.spawn(async move {
         let _ = session.await;
-        drop(end);
+        drop((end, through));
     });
     let runtime = Mutex::new(Some(runtime));
-    Ok(Transport {
+    Ok(Stream {
         reader: Box::new(Blocking::new(handle.clone(), reader, ended.clone())),
         writer: Box::new(Blocking::new(handle, writer, ended)),
         hang_up: Box::new(move || {
@@ -128,6 +152,7 @@ pub fn connect(address: &Address, user: &str, login: &Login, pinned: &str) -> Re
                 runtime.shutdown_background();
             }
         }),
+        refusal: Box::new(|| None),
     })
 }
 
@@ -140,10 +165,14 @@ fn runtime() -> Result<Runtime, ConnectError> {
         .map_err(ConnectError::Local)
 }
 
-async fn begin(
-    address: &Address,
-    pinned: Option<String>,
-) -> Result<(Option<client::Handle<Observer>>, Option<PublicKey>), ConnectError> {
+/// A connection that is made, to somebody who is not logged in to.
+struct Begun {
+    session: client::Handle<Observer>,
+    through: Through,
+    shown: Option<PublicKey>,
+}
+
+async fn begin(address: &Address, user: &str, route: Transport, pinned: Option<String>) -> Result<Begun, ConnectError> {
     let config = client::Config {
         preferred: preferred(),
         nodelay: true,
@@ -160,13 +189,31 @@ async fn begin(
         shown: shown.clone(),
         pinned: pinned.clone(),
     };
-    let connecting = client::connect(Arc::new(config), (address.host.as_str(), address.port), observer);
-    let connected = tokio::time::timeout(CONNECT, connecting).await;
+    let patience = match route {
+        Transport::Ssh => CONNECT,
+        Transport::Openssh => CONNECT_BY_OPENSSH,
+    };
+    let connecting = async {
+        let (stream, through) = dial(address, user, route).await?;
+        let session = client::connect_stream(Arc::new(config), stream, observer).await;
+        Ok(session.map(|session| (session, through)))
+    };
+    let connected = tokio::time::timeout(patience, connecting).await;
     let shown = shown.lock().expect("no panic while held").clone();
     let error = match connected {
-        Err(_) => return Err(ConnectError::lost(address, "no answer within 20 seconds")),
-        Ok(Ok(session)) => return Ok((Some(session), shown)),
-        Ok(Err(error)) => error,
+        Err(_) => {
+            let text = format!("no answer within {} seconds", patience.as_secs());
+            return Err(ConnectError::lost(address, text));
+        }
+        Ok(Err(error)) => return Err(error),
+        Ok(Ok(Ok((session, through)))) => {
+            return Ok(Begun {
+                session,
+                through,
+                shown,
+            });
+        }
+        Ok(Ok(Err(error))) => error,
     };
     match (pinned, shown.as_ref().map(fingerprint)) {
         (Some(pinned), Some(found)) if pinned != found => Err(ConnectError::HostKey {
@@ -180,14 +227,22 @@ async fn begin(
 
 type Opened = (
     client::Handle<Observer>,
+    Through,
     Box<dyn AsyncRead + Send + Unpin>,
     Box<dyn AsyncWrite + Send + Unpin>,
 );
 
-async fn open(address: &Address, user: &str, login: &Login, pinned: &str) -> Result<Opened, ConnectError> {
+async fn open(
+    address: &Address,
+    user: &str,
+    login: &Login,
+    pinned: &str,
+    route: Transport,
+) -> Result<Opened, ConnectError> {
     let lost = |error: russh::Error| ConnectError::lost(address, error);
-    let (session, _) = begin(address, Some(pinned.to_owned())).await?;
-    let mut session = session.expect("a connection that was made");
+    let Begun {
+        mut session, through, ..
+    } = begin(address, user, route, Some(pinned.to_owned())).await?;
     let logging_in = async {
         match login {
             Login::Key(key) => {
@@ -216,5 +271,5 @@ async fn open(address: &Address, user: &str, login: &Login, pinned: &str) -> Res
         .await
         .map_err(lost)?;
     let (read, write) = tokio::io::split(channel.into_stream());
-    Ok((session, Box::new(read), Box::new(write)))
+    Ok((session, through, Box::new(read), Box::new(write)))
 }

@@ -4,13 +4,15 @@ use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
 /// Two directions, and a way to end both.
-pub struct Transport {
+pub struct Stream {
     /// From the server.
     pub reader: Box<dyn Read + Send>,
     /// To the server.
     pub writer: Box<dyn Write + Send>,
     /// Ends it; reads and writes that wait come back.
     pub hang_up: Box<dyn Fn() + Send + Sync>,
+    /// Once nothing came from the server: why it never will, if that is known.
+    pub refusal: Box<dyn Fn() -> Option<String> + Send>,
 }
 
 /// A writer that is held to a number of bytes a second.
