@@ -281,7 +281,7 @@ impl Daemon {
     pub fn assert_well(&self, user: &str, repository: &str) {
         let folder = self.user_folder(user).join(repository);
         let repository = Arc::new(Repository::open(&folder).expect("a repository"));
-        let verified = repository.verify(true, &mut |_, _| {}).expect("it can be read");
+        let verified = repository.verify(true, &mut |_, _| Ok(())).expect("it can be read");
         assert_eq!(verified.damages, vec![], "{}", folder.display());
     }
 

@@ -2,6 +2,7 @@
 //! looks at what was marked only.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -50,6 +51,7 @@ fn changes(stage: &Stage, a: &Snapshot, b: &Snapshot) -> Vec<String> {
         if path.starts_with(source.as_os_str().as_bytes()) {
             changes.push(format!("{}: {change:?}", path.escape_ascii()));
         }
+        ControlFlow::Continue(())
     };
     stage.repository.diff(a, b, &mut tell).unwrap();
     changes

@@ -66,7 +66,10 @@ fn a_budget_that_is_used_up_ends_the_push_and_nothing_else() {
     assert!(stage.repository.sweep_all().unwrap().bytes > limit / 2);
     assert!(disk_usage(stage.repository.path()) < before + 400_000);
     assert_eq!(stage.repository.snapshots().unwrap().len(), 1);
-    assert_eq!(stage.repository.verify(true, &mut |_, _| {}).unwrap().damages.len(), 0);
+    assert_eq!(
+        stage.repository.verify(true, &mut |_, _| Ok(())).unwrap().damages.len(),
+        0
+    );
     assert_eq!(stage.snapshot().files_new, 1);
 }
 
@@ -96,7 +99,10 @@ fn a_file_that_grows_while_it_is_read_is_in_the_snapshot() {
         }
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
-    assert_eq!(stage.repository.verify(true, &mut |_, _| {}).unwrap().damages.len(), 0);
+    assert_eq!(
+        stage.repository.verify(true, &mut |_, _| Ok(())).unwrap().damages.len(),
+        0
+    );
 }
 
 #[test]
@@ -133,5 +139,5 @@ fn what_a_dead_push_left_and_nobody_wants_goes_where_room_is_wanted() {
         "",
         "and the next push is as if nothing had been"
     );
-    assert_eq!(stage.repository.verify(true, &mut |_, _| {}).unwrap().damages, []);
+    assert_eq!(stage.repository.verify(true, &mut |_, _| Ok(())).unwrap().damages, []);
 }

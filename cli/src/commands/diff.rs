@@ -1,9 +1,11 @@
 //! `yore diff`: what differs between two snapshots.
 
+use std::ops::ControlFlow;
+
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use yore_store::{Change, Entry};
+use yore_store::{Change, Entry, go_on};
 
 use super::Context;
 use super::objects::{ENTRY_FIELDS, EntryObject};
@@ -58,23 +60,21 @@ pub fn run(context: &Context, args: &Diff) -> Result<Status> {
         repository.snapshot(&args.a.snapshot)?,
         repository.snapshot(&args.b.snapshot)?,
     );
-    let mut result = Ok(());
-    let mut each = |print: &mut Print| {
-        repository.diff(&a, &b, &mut |path, change| {
-            if result.is_ok() && is_within(path, within) {
-                result = print(path, &change);
-            }
-        })
+    let each = |print: &mut Print| {
+        let mut printed = Ok(());
+        let compared = repository.diff(&a, &b, &mut |path, change| match is_within(path, within) {
+            true => go_on(&mut printed, print(path, &change)),
+            false => ControlFlow::Continue(()),
+        });
+        printed.map_err(anyhow::Error::from).and(compared.map_err(Into::into))
     };
     if context.global.json {
         let mut array = Array::new();
         each(&mut |path, change| array.push(&object(path, change)))?;
-        result?;
         array.finish()?;
     } else {
         let mut out = Out::new();
         each(&mut |path, change| out.line(format_args!("{} {}", mark(change), printable(path))))?;
-        result?;
         out.finish()?;
     }
     Ok(Status::DONE)

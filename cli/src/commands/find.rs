@@ -1,11 +1,12 @@
 //! `yore find`: names, in every snapshot at once.
 
 use std::ffi::OsString;
+use std::ops::ControlFlow;
 
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use yore_store::{Found, Kind, Wanted};
+use yore_store::{Found, Kind, Wanted, go_on};
 
 use super::Context;
 use super::objects::{ENTRY_FIELDS, EntryObject};
@@ -53,13 +54,13 @@ pub fn run(context: &Context, args: &Find) -> Result<Status> {
     let pattern = std::os::unix::ffi::OsStrExt::as_bytes(args.pattern.as_os_str());
     let may_fit = &may_fit;
     let wanted = Wanted { pattern, may_fit };
-    let mut result = Ok(());
-    let mut each = |print: &mut dyn FnMut(&Found) -> Result<(), Stdout>| {
-        repository.find(&wanted, &mut |found| {
-            if result.is_ok() && fits(&found) {
-                result = print(&found);
-            }
-        })
+    let each = |print: &mut dyn FnMut(&Found) -> Result<(), Stdout>| {
+        let mut printed = Ok(());
+        let found = repository.find(&wanted, &mut |found| match fits(&found) {
+            true => go_on(&mut printed, print(&found)),
+            false => ControlFlow::Continue(()),
+        });
+        printed.map_err(anyhow::Error::from).and(found.map_err(Into::into))
     };
     if context.global.json {
         let mut array = Array::new();
@@ -71,12 +72,10 @@ pub fn run(context: &Context, args: &Find) -> Result<Status> {
                 entry,
             })
         })?;
-        result?;
         array.finish()?;
     } else {
         let mut out = Out::new();
         each(&mut |found| out.line(line(found)))?;
-        result?;
         out.finish()?;
     }
     Ok(Status::DONE)

@@ -50,7 +50,10 @@ struct DamagedPath<'a> {
 pub fn run(context: &Context, args: &Verify) -> Result<Status> {
     let repository = context.open()?;
     let meter = Meter::bytes_only("verify", context.global.quiet);
-    let verified = repository.verify(args.read_data, &mut |read, all| meter.reached(read, all))?;
+    let verified = repository.verify(args.read_data, &mut |read, all| {
+        meter.reached(read, all);
+        Ok(())
+    })?;
     drop(meter);
     match context.global.json {
         true => print_json(&verified)?,

@@ -93,6 +93,12 @@ impl Outbox {
         }
     }
 
+    /// Nobody reads any more, as the other direction has ended: what is being answered breaks off.
+    pub fn abandon(&self) {
+        self.state().is_broken = true;
+        self.changed.notify_all();
+    }
+
     /// Nothing more will be put in.
     pub fn complete(&self) {
         self.state().is_complete = true;
@@ -213,8 +219,7 @@ mod tests {
         }
         assert!(outbox.state().bytes <= WAITING + GATHERED);
         assert!(done.try_recv().is_err());
-        outbox.state().is_broken = true;
-        outbox.changed.notify_all();
+        outbox.abandon();
         thread.join().unwrap();
         assert!(done.recv().unwrap() as usize <= WAITING / (GATHERED / 2) + 3);
     }

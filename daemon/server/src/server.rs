@@ -14,7 +14,7 @@ use crate::mail::Enrolled;
 use crate::quota::Disks;
 use crate::running::{Running, RunningPush, Seen};
 use crate::session::Caller;
-use crate::turns::Turns;
+use crate::turns::{OneEach, Turns};
 
 /// A server.
 pub struct Server {
@@ -26,6 +26,10 @@ pub struct Server {
     pub disks: Arc<Disks>,
     /// Who may work now.
     pub turns: Arc<Turns>,
+    /// Who searches through a repository.
+    pub searching: Arc<OneEach>,
+    /// Who reads one back.
+    pub verifying: Arc<OneEach>,
     /// The pushes that are running.
     pub running: Arc<Running>,
     /// Where sessions leave what happened.
@@ -48,6 +52,8 @@ impl Server {
             making: Mutex::default(),
             // One more than there are cores: somebody always waits for a disk.
             turns: Turns::new(cores + 1),
+            searching: Arc::default(),
+            verifying: Arc::default(),
             running: Arc::default(),
             desk: Desk::default(),
             config: RwLock::new(Arc::new(config)),

@@ -4,7 +4,7 @@
 //! a circle, and the pushes of one user in a circle among themselves: one user's forty machines do not
 //! hold up another one's laptop.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 /// The turns of a server.
@@ -94,9 +94,73 @@ impl Drop for Turn {
     }
 }
 
+/// What each user may do once at a time.
+#[derive(Default)]
+pub struct OneEach {
+    users: Mutex<HashSet<i64>>,
+    changed: Condvar,
+}
+
+/// A user's one; over when it is dropped.
+pub struct One {
+    each: Arc<OneEach>,
+    user: i64,
+}
+
+impl OneEach {
+    /// Waits until the user does not do it.
+    pub fn wait(self: &Arc<Self>, user: i64) -> One {
+        let users = self.users();
+        drop(
+            self.changed
+                .wait_while(users, |users| !users.insert(user))
+                .expect("no panic while held"),
+        );
+        self.one(user)
+    }
+
+    /// The user's one, unless that is taken.
+    pub fn try_take(self: &Arc<Self>, user: i64) -> Option<One> {
+        let is_free = self.users().insert(user);
+        is_free.then(|| self.one(user))
+    }
+
+    fn one(self: &Arc<Self>, user: i64) -> One {
+        let each = self.clone();
+        One { each, user }
+    }
+
+    fn users(&self) -> MutexGuard<'_, HashSet<i64>> {
+        self.users.lock().expect("no panic while held")
+    }
+}
+
+impl Drop for One {
+    fn drop(&mut self) {
+        self.each.users().remove(&self.user);
+        self.each.changed.notify_all();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_user_does_it_once_at_a_time() {
+        let each: Arc<OneEach> = Arc::default();
+        let first = each.try_take(1).unwrap();
+        assert!(each.try_take(1).is_none());
+        let other = each.wait(2);
+        let waiting = std::thread::spawn({
+            let each = each.clone();
+            move || drop(each.wait(1))
+        });
+        drop(first);
+        waiting.join().unwrap();
+        drop(other);
+        assert!(each.try_take(1).is_some() && each.try_take(2).is_some());
+    }
     use std::sync::mpsc::channel;
 
     /// Waits until so many wait for a turn.

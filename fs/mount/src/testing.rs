@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use yore_store::{
-    Change, ContentId, Entry, EntryId, FolderId, Forgotten, Found, History, LineId, Listing, OpenContent, Result,
-    Snapshot, SnapshotId, Space, Stats, Swept, Verified, Version, Wanted,
+    ContentId, Entry, EntryId, FolderId, Forgotten, History, LineId, Listing, OpenContent, Result, Snapshot,
+    SnapshotId, Space, Stats, Swept, TellChange, TellFound, TellProgress, Verified, Version, Wanted,
 };
 
 /// A snapshot with this number and name.
@@ -94,16 +94,16 @@ impl History for Counted {
     fn versions(&self, _: &[u8]) -> Result<Vec<Version>> {
         unreachable!()
     }
-    fn find(&self, _: &Wanted<'_>, _: &mut dyn FnMut(Found)) -> Result<()> {
+    fn find(&self, _: &Wanted<'_>, _: &mut TellFound<'_>) -> Result<()> {
         unreachable!()
     }
-    fn diff(&self, _: &Snapshot, _: &Snapshot, _: &mut dyn FnMut(&[u8], Change)) -> Result<()> {
+    fn diff(&self, _: &Snapshot, _: &Snapshot, _: &mut TellChange<'_>) -> Result<()> {
         unreachable!()
     }
     fn stats(&self) -> Result<Stats> {
         unreachable!()
     }
-    fn verify(&self, _: bool, _: &mut dyn FnMut(u64, u64)) -> Result<Verified> {
+    fn verify(&self, _: bool, _: &mut TellProgress<'_>) -> Result<Verified> {
         unreachable!()
     }
     fn forget(&self, _: &[SnapshotId]) -> Result<Forgotten> {

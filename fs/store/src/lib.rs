@@ -41,7 +41,10 @@ mod write;
 pub use catalog::{Entry, Snapshot};
 pub use error::{Error, IoContext, Result, size as size_text};
 pub use frame::{Compression, Encoding, Frame};
-pub use history::{Change, Found, History, OpenContent, Space, StoredAs, Version, Wanted, space_of};
+pub use history::{
+    Change, Found, History, OpenContent, Space, StoredAs, TellChange, TellFound, TellProgress, Version, Wanted, go_on,
+    space_of,
+};
 pub use ids::*;
 pub use ingest::{BaseValues, Body, Committed, Ingest, LargeOp, PushOptions};
 pub use layout::{GROUP, LARGEST, MEDIUM, SEGMENT, SMALL};

@@ -1,13 +1,14 @@
 //! A server's repository as a [`History`]: each call is a question.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
 use lru::LruCache;
 use yore_store::{
-    Change, ContentId, Entry, EntryId, Error, FolderId, Forgotten, Found, GROUP, History, Listing, OpenContent, Result,
-    Snapshot, SnapshotId, Space, Stats, Swept, Verified, Version, Wanted,
+    ContentId, Entry, EntryId, Error, FolderId, Forgotten, GROUP, History, Listing, OpenContent, Result, Snapshot,
+    SnapshotId, Space, Stats, Swept, TellChange, TellFound, TellProgress, Verified, Version, Wanted, go_on,
 };
 use yore_wire::{Answer, MOST_SMALL, Question};
 
@@ -103,10 +104,12 @@ impl Remote {
     }
 
     /// Asks what has many answers, each told as it comes. Not asked again once one was told.
-    fn each(&self, question: Question, tell: &mut dyn FnMut(Answer) -> Option<()>) -> Result<()> {
+    fn each(&self, question: Question, tell: &mut dyn FnMut(Answer) -> Option<ControlFlow<()>>) -> Result<()> {
         let connection = self.connection()?;
         for answer in connection.ask(question)? {
-            tell(answer?).ok_or_else(|| unexpected(connection.place()))?;
+            if tell(answer?).ok_or_else(|| unexpected(connection.place()))?.is_break() {
+                break;
+            }
         }
         Ok(())
     }
@@ -225,23 +228,17 @@ impl History for RemoteHistory {
             _ => None,
         })
     }
-    fn find(&self, wanted: &Wanted<'_>, found: &mut dyn FnMut(Found)) -> Result<()> {
+    fn find(&self, wanted: &Wanted<'_>, found: &mut TellFound<'_>) -> Result<()> {
         let pattern = wanted.pattern.to_vec();
         self.0.each(Question::Find { pattern }, &mut |answer| match answer {
-            Answer::Found(one) => {
-                found(one);
-                Some(())
-            }
+            Answer::Found(one) => Some(found(one)),
             _ => None,
         })
     }
-    fn diff(&self, a: &Snapshot, b: &Snapshot, change: &mut dyn FnMut(&[u8], Change)) -> Result<()> {
+    fn diff(&self, a: &Snapshot, b: &Snapshot, change: &mut TellChange<'_>) -> Result<()> {
         let (a, b) = (a.id, b.id);
         self.0.each(Question::Diff { a, b }, &mut |answer| match answer {
-            Answer::Changed { path, change: how } => {
-                change(&path, how);
-                Some(())
-            }
+            Answer::Changed { path, change: how } => Some(change(&path, how)),
             _ => None,
         })
     }
@@ -251,20 +248,18 @@ impl History for RemoteHistory {
             _ => None,
         })
     }
-    fn verify(&self, read_data: bool, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified> {
-        let mut verified = None;
+    fn verify(&self, read_data: bool, progress: &mut TellProgress<'_>) -> Result<Verified> {
+        let (mut verified, mut told) = (None, Ok(()));
         self.0
             .each(Question::Verify { read_data }, &mut |answer| match answer {
-                Answer::Progress { done, all } => {
-                    progress(done, all);
-                    Some(())
-                }
+                Answer::Progress { done, all } => Some(go_on(&mut told, progress(done, all))),
                 Answer::Verified(result) => {
                     verified = Some(result);
-                    Some(())
+                    Some(ControlFlow::Continue(()))
                 }
                 _ => None,
             })?;
+        told?;
         verified.ok_or_else(|| unexpected(&self.0.place))
     }
     fn forget(&self, snapshots: &[SnapshotId]) -> Result<Forgotten> {
@@ -274,7 +269,7 @@ impl History for RemoteHistory {
             .each(Question::Forget { snapshots }, &mut |answer| match answer {
                 Answer::Forgotten(result) => {
                     forgotten = Some(result);
-                    Some(())
+                    Some(ControlFlow::Continue(()))
                 }
                 _ => None,
             })?;

@@ -212,6 +212,7 @@ impl Session {
         let mut packets = PacketReader::new(reader);
         let read = self.read(&mut packets, &ask, &tell);
         linger();
+        self.outbox.abandon();
         if let Err(error) = &read {
             self.outbox.say(&Packet::PushFailed(Failure::from(error)));
             // An agent that is still writing would not read, and the connection not be seen to end.

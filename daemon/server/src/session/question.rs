@@ -1,6 +1,7 @@
 //! Answers to questions about the repository that a session has opened.
 
 use std::ffi::OsStr;
+use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use yore_agent::filter::Filter;
 use yore_store::delta::{BlockSum, block_len_for};
 use yore_store::{
     ContentId, Error, GROUP, Hash, History, Kind, Listing, OpenContent, Repository, Result, SEGMENT, Snapshot,
-    SnapshotId, Wanted,
+    SnapshotId, Wanted, go_on,
 };
 use yore_wire::{Answer, ListedStep, MOST_READ, MOST_SMALL, Question};
 
@@ -28,6 +29,18 @@ const PIECES: usize = 1024;
 /// Answers one question.
 pub(super) fn answer(session: &Session, open: &Open, question: Question, reply: &mut Reply) -> Result<()> {
     let repository: &Arc<Repository> = &open.repository;
+    let user = session.caller.user.id;
+    // What may take long is done one after another for each user; the others' processors are not theirs.
+    let _alone = match &question {
+        Question::Find { .. } | Question::Diff { .. } | Question::Stats => Some(session.server.searching.wait(user)),
+        Question::Verify { .. } => Some(session.server.verifying.try_take(user).ok_or_else(|| {
+            let user = &session.caller.user.name;
+            Error::Busy(format!(
+                "a verification for {user} is running here; try again when it is done"
+            ))
+        })?),
+        _ => None,
+    };
     match question {
         Question::Version => reply.push(Answer::Number(repository.data_version()?)),
         Question::Snapshots => each(repository.snapshots()?, reply, Answer::Snapshot),
@@ -76,13 +89,6 @@ pub(super) fn answer(session: &Session, open: &Open, question: Question, reply: 
 
 fn each<T>(values: impl IntoIterator<Item = T>, reply: &mut Reply, answer: impl Fn(T) -> Answer) -> Result<()> {
     values.into_iter().try_for_each(|value| reply.push(answer(value)))
-}
-
-/// Keeps the first error of a callback that cannot fail.
-fn first_error(kept: &mut Result<()>, result: Result<()>) {
-    if kept.is_ok() {
-        *kept = result;
-    }
 }
 
 fn read(repository: &Arc<Repository>, content: ContentId, offset: u64, length: u64, reply: &mut Reply) -> Result<()> {
@@ -138,10 +144,11 @@ fn find(repository: &Arc<Repository>, pattern: &[u8], reply: &mut Reply) -> Resu
         may_fit: &|_, path| filter.matches(path, true),
     };
     let mut sent = Ok(());
-    History::find(repository, &wanted, &mut |found| {
-        if sent.is_ok() && filter.matches(&found.path, found.entry.meta.kind == Kind::Folder) {
-            first_error(&mut sent, reply.push(Answer::Found(found)));
-        }
+    History::find(repository, &wanted, &mut |found| match filter
+        .matches(&found.path, found.entry.meta.kind == Kind::Folder)
+    {
+        true => go_on(&mut sent, reply.push(Answer::Found(found))),
+        false => ControlFlow::Continue(()),
     })?;
     sent
 }
@@ -155,10 +162,8 @@ fn diff(repository: &Arc<Repository>, a: SnapshotId, b: SnapshotId, reply: &mut 
     let (a, b) = (snapshot(repository, a)?, snapshot(repository, b)?);
     let mut sent = Ok(());
     Repository::diff(repository, &a, &b, &mut |path, change| {
-        if sent.is_ok() {
-            let path = path.to_vec();
-            first_error(&mut sent, reply.push(Answer::Changed { path, change }));
-        }
+        let path = path.to_vec();
+        go_on(&mut sent, reply.push(Answer::Changed { path, change }))
     })?;
     sent
 }
@@ -166,10 +171,11 @@ fn diff(repository: &Arc<Repository>, a: SnapshotId, b: SnapshotId, reply: &mut 
 fn verify(session: &Session, repository: &Arc<Repository>, read_data: bool, reply: &mut Reply) -> Result<()> {
     let mut told = None;
     let verified = Repository::verify(repository, read_data, &mut |done, all| {
-        // Now and then; who asked may be gone.
-        if told != Some(session.server.now()) {
-            told = Some(session.server.now());
-            let _ = reply.push(Answer::Progress { done, all });
+        // Now and then; it fails when who asked is gone.
+        let now = Some(session.server.now());
+        match std::mem::replace(&mut told, now) == now {
+            true => Ok(()),
+            false => reply.push(Answer::Progress { done, all }),
         }
     })?;
     if let Some(first) = verified.damages.first() {

@@ -165,7 +165,7 @@ mod tests {
         let left = history.repository.snapshots().unwrap();
         assert_eq!(left.len(), 10);
         assert!(left.iter().all(|snapshot| !report.names.contains(&snapshot.name)));
-        assert_eq!(history.repository.verify(true, &mut |_, _| {}).unwrap().damages, []);
+        assert_eq!(history.repository.verify(true, &mut |_, _| Ok(())).unwrap().damages, []);
         let again = retention(&history.repository, &daily(3), END, &|| false).unwrap();
         assert_eq!((again.kept, again.names.len()), (10, 0));
     }
@@ -242,6 +242,6 @@ mod tests {
         let report = retention(&history.repository, &daily(3), END, &|| false).unwrap();
         assert_eq!(report.names.len(), 20);
         history.finish(push, &noise(99, 50_000));
-        assert_eq!(history.repository.verify(true, &mut |_, _| {}).unwrap().damages, []);
+        assert_eq!(history.repository.verify(true, &mut |_, _| Ok(())).unwrap().damages, []);
     }
 }

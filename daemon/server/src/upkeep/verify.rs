@@ -91,7 +91,9 @@ pub fn verify_tonight(
     bytes_budget: u64,
     busy: &dyn Fn() -> bool,
 ) -> Result<VerifiedShare> {
-    repository.verify_from(cursor.unwrap_or(Repository::ROUND), bytes_budget, busy, &mut |_, _| {})
+    repository.verify_from(cursor.unwrap_or(Repository::ROUND), bytes_budget, busy, &mut |_, _| {
+        Ok(())
+    })
 }
 
 #[cfg(test)]

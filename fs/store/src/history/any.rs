@@ -4,6 +4,7 @@
 //! the two they have.
 
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -66,6 +67,24 @@ pub struct Wanted<'a> {
     pub may_fit: &'a dyn Fn(&[u8], &[u8]) -> bool,
 }
 
+/// Is told what was found; says whether to go on.
+pub type TellFound<'a> = dyn FnMut(Found) -> ControlFlow<()> + 'a;
+
+/// Is told a path that differs, and how; says whether to go on.
+pub type TellChange<'a> = dyn FnMut(&[u8], Change) -> ControlFlow<()> + 'a;
+
+/// Is told of bytes read and to be read; an error ends the reading.
+pub type TellProgress<'a> = dyn FnMut(u64, u64) -> Result<()> + 'a;
+
+/// Goes on after a success; an error is kept, and breaks off. For callbacks whose errors are no [`Error`].
+pub fn go_on<E>(kept: &mut std::result::Result<(), E>, result: std::result::Result<(), E>) -> ControlFlow<()> {
+    *kept = result;
+    match kept {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(_) => ControlFlow::Break(()),
+    }
+}
+
 /// A repository that is read and looked after.
 pub trait History: Send + Sync {
     /// Where it is, for messages: a folder or a URL.
@@ -92,14 +111,14 @@ pub trait History: Send + Sync {
     fn space(&self) -> Result<Space>;
     /// The versions of an absolute path through all snapshots, oldest first.
     fn versions(&self, path: &[u8]) -> Result<Vec<Version>>;
-    /// Tells every entry of every snapshot that may fit.
-    fn find(&self, wanted: &Wanted<'_>, found: &mut dyn FnMut(Found)) -> Result<()>;
-    /// Tells what differs from snapshot `a` to snapshot `b`.
-    fn diff(&self, a: &Snapshot, b: &Snapshot, change: &mut dyn FnMut(&[u8], Change)) -> Result<()>;
+    /// Tells every entry of every snapshot that may fit, until it is told to break off.
+    fn find(&self, wanted: &Wanted<'_>, found: &mut TellFound<'_>) -> Result<()>;
+    /// Tells what differs from snapshot `a` to snapshot `b`, until it is told to break off.
+    fn diff(&self, a: &Snapshot, b: &Snapshot, change: &mut TellChange<'_>) -> Result<()>;
     /// Where the bytes are.
     fn stats(&self) -> Result<Stats>;
-    /// Looks for damage.
-    fn verify(&self, read_data: bool, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified>;
+    /// Looks for damage. `progress` hears of bytes read and to be read; an error of it is the result.
+    fn verify(&self, read_data: bool, progress: &mut TellProgress<'_>) -> Result<Verified>;
     /// Forgets snapshots, then collects and repacks.
     fn forget(&self, snapshots: &[SnapshotId]) -> Result<Forgotten>;
     /// Sweeps what dead pushes left and no push of their line has claimed.
@@ -212,16 +231,16 @@ impl History for Arc<Repository> {
     fn versions(&self, path: &[u8]) -> Result<Vec<Version>> {
         Repository::versions(self, path)
     }
-    fn find(&self, wanted: &Wanted<'_>, found: &mut dyn FnMut(Found)) -> Result<()> {
+    fn find(&self, wanted: &Wanted<'_>, found: &mut TellFound<'_>) -> Result<()> {
         Repository::find(self, wanted.may_fit, found)
     }
-    fn diff(&self, a: &Snapshot, b: &Snapshot, change: &mut dyn FnMut(&[u8], Change)) -> Result<()> {
+    fn diff(&self, a: &Snapshot, b: &Snapshot, change: &mut TellChange<'_>) -> Result<()> {
         Repository::diff(self, a, b, change)
     }
     fn stats(&self) -> Result<Stats> {
         Repository::stats(self)
     }
-    fn verify(&self, read_data: bool, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified> {
+    fn verify(&self, read_data: bool, progress: &mut TellProgress<'_>) -> Result<Verified> {
         Repository::verify(self, read_data, progress)
     }
     fn forget(&self, snapshots: &[SnapshotId]) -> Result<Forgotten> {

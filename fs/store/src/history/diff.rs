@@ -1,9 +1,11 @@
 //! What differs between two snapshots.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::catalog::{Entry, Snapshot};
+use crate::history::TellChange;
 use crate::paths::ABOVE_ROOT;
 use crate::tree::Listing;
 use crate::{ContentId, FolderId, Kind, Repository, Result, SnapshotId};
@@ -34,7 +36,7 @@ impl Repository {
     /// was moved is removed in one place and added in another, with everything in it.
     ///
     /// Along a line this looks only into folders with a changed row below them.
-    pub fn diff(&self, a: &Snapshot, b: &Snapshot, change: &mut dyn FnMut(&[u8], Change)) -> Result<()> {
+    pub fn diff(&self, a: &Snapshot, b: &Snapshot, change: &mut TellChange<'_>) -> Result<()> {
         let touched = (a.line == b.line).then(|| self.touched(a.id, b.id)).transpose()?;
         let mut stack = vec![Pair {
             path: Vec::new(),
@@ -44,6 +46,7 @@ impl Repository {
         // A stack of its own: trees may be deeper than a thread's.
         while let Some(pair) = stack.pop() {
             let path: &[u8] = if pair.path.is_empty() { b"/" } else { &pair.path };
+            let mut told = ControlFlow::Continue(());
             if let (Some(old), Some(new)) = (&pair.a, &pair.b) {
                 if old.meta.kind != new.meta.kind {
                     let Pair { path, a, b } = pair;
@@ -55,11 +58,16 @@ impl Repository {
                     stack.push(Pair { path, a, b: None });
                     continue;
                 }
-                self.compare(path, old, new, change)?;
+                if let Some(how) = self.compare(old, new)? {
+                    told = change(path, how);
+                }
             } else if let Some(old) = &pair.a {
-                change(path, Change::Removed(old.clone()));
+                told = change(path, Change::Removed(old.clone()));
             } else if let Some(new) = &pair.b {
-                change(path, Change::Added(new.clone()));
+                told = change(path, Change::Added(new.clone()));
+            }
+            if told.is_break() {
+                return Ok(());
             }
             let (old, new) = (child(&pair.a), child(&pair.b));
             let same = old == new
@@ -76,20 +84,19 @@ impl Repository {
         Ok(())
     }
 
-    fn compare(&self, path: &[u8], old: &Entry, new: &Entry, change: &mut dyn FnMut(&[u8], Change)) -> Result<()> {
+    fn compare(&self, old: &Entry, new: &Entry) -> Result<Option<Change>> {
         if old.id == new.id {
-            return Ok(());
+            return Ok(None);
         }
         let same_bytes = old.size == new.size
             && old.meta.target == new.meta.target
             && old.meta.rdev == new.meta.rdev
             && self.same_content(old.content, new.content)?;
-        if !same_bytes {
-            change(path, Change::Modified(old.clone(), new.clone()));
-        } else if old.meta != new.meta {
-            change(path, Change::Meta(old.clone(), new.clone()));
-        }
-        Ok(())
+        Ok(match same_bytes {
+            false => Some(Change::Modified(old.clone(), new.clone())),
+            true if old.meta != new.meta => Some(Change::Meta(old.clone(), new.clone())),
+            true => None,
+        })
     }
 
     /// Two numbers may stand for the same bytes.

@@ -1,6 +1,7 @@
 //! Finding names in all snapshots at once.
 
 use crate::catalog::Entry;
+use crate::history::TellFound;
 use crate::paths::{Paths, Timeline};
 use crate::{EntryId, FolderId, LineId, Repository, Result, SnapshotId};
 
@@ -33,11 +34,11 @@ struct Candidate {
 
 impl Repository {
     /// Tells every entry of every snapshot whose name and absolute path fit, once each, in the
-    /// order in which they came into the repository. The name of `/` is empty.
+    /// order in which they came into the repository, until `found` breaks off. The name of `/` is empty.
     ///
     /// Reads every row once, however many snapshots there are, and holds no transaction while
     /// `matches` and `found` run.
-    pub fn find(&self, matches: &dyn Fn(&[u8], &[u8]) -> bool, found: &mut dyn FnMut(Found)) -> Result<()> {
+    pub fn find(&self, matches: &dyn Fn(&[u8], &[u8]) -> bool, found: &mut TellFound<'_>) -> Result<()> {
         let timeline = Timeline::new(self.snapshots()?);
         let mut paths = Paths::new(self);
         let mut after = EntryId(i64::MIN);
@@ -61,12 +62,15 @@ impl Repository {
                 let (Some(first), Some(last)) = (reached.first(), reached.last()) else {
                     continue;
                 };
-                found(Found {
+                let one = Found {
                     path,
                     entry,
                     first: first.name.clone(),
                     last: last.name.clone(),
-                });
+                };
+                if found(one).is_break() {
+                    return Ok(());
+                }
             }
             if batch.len() < BATCH {
                 return Ok(());

@@ -10,7 +10,7 @@ mod find;
 mod tests;
 
 pub(crate) use any::find_snapshot;
-pub use any::{History, OpenContent, Space, Wanted, space_of};
+pub use any::{History, OpenContent, Space, TellChange, TellFound, TellProgress, Wanted, go_on, space_of};
 pub use diff::Change;
 pub use find::Found;
 

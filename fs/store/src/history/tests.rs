@@ -1,3 +1,5 @@
+use std::ops::ControlFlow;
+
 use super::*;
 use crate::testing::{Bench, file, folder, noise};
 use crate::{Kind, Meta};
@@ -109,10 +111,17 @@ fn find_tells_every_entry_once_with_its_life() {
     pending.large_begin(None, [0; 16]).unwrap();
     let find = |name: &'static [u8]| {
         let mut all = Vec::new();
-        let mut found = |found: Found| all.push((String::from_utf8(found.path).unwrap(), found.first, found.last));
+        let mut found = |found: Found| {
+            all.push((String::from_utf8(found.path).unwrap(), found.first, found.last));
+            ControlFlow::Continue(())
+        };
         Repository::find(&bench.repository, &|given, _| given == name, &mut found).unwrap();
         all
     };
+    let mut first = None;
+    let mut one = |found: Found| go_on(&mut Ok(()), Err(first.replace(found.path).is_some()));
+    Repository::find(&bench.repository, &|_, _| true, &mut one).unwrap();
+    assert_eq!(first.as_deref(), Some(&b"/"[..]), "it breaks off when it is told to");
     let name = |index: usize| snapshots[index].name.clone();
     let deep = || "/docs/sub/deep".to_owned();
     assert_eq!(find(b"deep"), [(deep(), name(0), name(1)), (deep(), name(2), name(3))]);
@@ -133,6 +142,7 @@ fn diff(bench: &Bench, a: &Snapshot, b: &Snapshot) -> Vec<String> {
             Change::Meta(..) => 'U',
         };
         all.push(format!("{sign}{}", String::from_utf8_lossy(path)));
+        ControlFlow::Continue(())
     };
     bench.repository.diff(a, b, &mut change).unwrap();
     all

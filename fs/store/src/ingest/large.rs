@@ -482,6 +482,6 @@ mod tests {
         assert_eq!(bench.number("SELECT count(*) FROM contents"), 1);
         assert_eq!(bench.number("SELECT sum(bytes) FROM runs"), whole.len() as i64);
         assert_eq!(bench.number("SELECT count(*) FROM partials"), 0);
-        assert_eq!(bench.repository.verify(true, &mut |_, _| {}).unwrap().damages, []);
+        assert_eq!(bench.repository.verify(true, &mut |_, _| Ok(())).unwrap().damages, []);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::read::ContentReader;
 use crate::verify::{Verifier, tolerate};
-use crate::{ContentId, Error, Hash, Result};
+use crate::{ContentId, Error, Hash, Result, TellProgress};
 
 /// Bytes read at a time.
 pub(super) const BLOCK: usize = 1 << 20;
@@ -12,7 +12,7 @@ pub(super) const BLOCK: usize = 1 << 20;
 impl Verifier<'_> {
     /// Reads all contents, or only those that are suspect, and reports those whose bytes cannot
     /// be had with every path that needs them.
-    pub(super) fn check_bytes(&mut self, read_data: bool, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
+    pub(super) fn check_bytes(&mut self, read_data: bool, progress: &mut TellProgress<'_>) -> Result<()> {
         let contents = match read_data {
             true => self.all_contents()?,
             false => self.suspects.contents.iter().copied().collect(),
@@ -21,7 +21,7 @@ impl Verifier<'_> {
         let lost: HashMap<_, _> = std::mem::take(&mut self.suspects.lost).into_iter().collect();
         let mut block = vec![0; BLOCK];
         let mut done = 0;
-        progress(0, total);
+        progress(0, total)?;
         for id in contents {
             let Some((hash, size)) = self.name(id)? else { continue };
             let before = done;
@@ -29,13 +29,13 @@ impl Verifier<'_> {
                 Some(reason) => Some(reason.clone()),
                 None => self.read(id, hash, &mut block, &mut |bytes| {
                     done += bytes;
-                    progress(done, total);
+                    progress(done, total)
                 })?,
             };
             self.result.bytes += done - before;
             // What could not be read is done with as well.
             done = before + size;
-            progress(done, total.max(done));
+            progress(done, total.max(done))?;
             if let Some(reason) = failure {
                 self.report(id, hash, &reason)?;
             }
@@ -49,7 +49,7 @@ impl Verifier<'_> {
         id: ContentId,
         hash: Hash,
         block: &mut [u8],
-        step: &mut dyn FnMut(u64),
+        step: &mut dyn FnMut(u64) -> Result<()>,
     ) -> Result<Option<String>> {
         let opened = self.repository.open_content(id);
         match opened.and_then(|reader| hash_of(&reader, block, step)) {
@@ -89,7 +89,7 @@ impl Verifier<'_> {
     }
 }
 
-fn hash_of(reader: &ContentReader, block: &mut [u8], step: &mut dyn FnMut(u64)) -> Result<Hash> {
+fn hash_of(reader: &ContentReader, block: &mut [u8], step: &mut dyn FnMut(u64) -> Result<()>) -> Result<Hash> {
     let mut hasher = blake3::Hasher::new();
     let mut offset = 0;
     while offset < reader.size() {
@@ -99,7 +99,7 @@ fn hash_of(reader: &ContentReader, block: &mut [u8], step: &mut dyn FnMut(u64)) 
         }
         hasher.update(&block[..length]);
         offset += length as u64;
-        step(length as u64);
+        step(length as u64)?;
     }
     Ok(Hash(*hasher.finalize().as_bytes()))
 }

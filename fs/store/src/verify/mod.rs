@@ -29,7 +29,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use crate::catalog::{SNAPSHOT, Snapshot};
 use crate::paths::{Paths, Timeline};
-use crate::{ContentId, Error, FolderId, Hash, LineId, Repository, Result, SnapshotId};
+use crate::{ContentId, Error, FolderId, Hash, LineId, Repository, Result, SnapshotId, TellProgress};
 
 pub use share::VerifiedShare;
 
@@ -86,7 +86,7 @@ impl Repository {
     ///
     /// # Errors
     /// Damage is a result and not an error; errors are what kept us from looking.
-    pub fn verify(self: &Arc<Self>, read_data: bool, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified> {
+    pub fn verify(self: &Arc<Self>, read_data: bool, progress: &mut TellProgress<'_>) -> Result<Verified> {
         let mut verifier = Verifier::new(self);
         if let Err(error) = verifier.run(read_data, progress) {
             // Pages that SQLite cannot read end the checks; what was found until then stands.
@@ -108,7 +108,7 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    fn run(&mut self, read_data: bool, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
+    fn run(&mut self, read_data: bool, progress: &mut TellProgress<'_>) -> Result<()> {
         self.check_catalog(read_data)?;
         self.look_at_files_again()?;
         self.check_bytes(read_data, progress)

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use crate::paths::Timeline;
 use crate::verify::bytes::BLOCK;
 use crate::verify::{Verified, Verifier, load_snapshots, tolerate};
-use crate::{ContentId, Hash, Repository, Result};
+use crate::{ContentId, Hash, Repository, Result, TellProgress};
 
 /// How many contents are asked for at a time.
 const PAGE: i64 = 256;
@@ -51,7 +51,7 @@ impl Repository {
         after: ContentId,
         bytes: u64,
         stop: &dyn Fn() -> bool,
-        progress: &mut dyn FnMut(u64, u64),
+        progress: &mut TellProgress<'_>,
     ) -> Result<VerifiedShare> {
         let mut verifier = Verifier::new(self);
         if stop() {
@@ -97,7 +97,7 @@ impl Verifier<'_> {
     fn check_all_but_bytes(&mut self) -> Result<()> {
         self.check_catalog(true)?;
         self.look_at_files_again()?;
-        self.check_bytes(false, &mut |_, _| {})
+        self.check_bytes(false, &mut |_, _| Ok(()))
     }
 
     /// Gives the content that it came to, unless that was the last.
@@ -106,12 +106,12 @@ impl Verifier<'_> {
         mut after: ContentId,
         bytes: u64,
         stop: &dyn Fn() -> bool,
-        progress: &mut dyn FnMut(u64, u64),
+        progress: &mut TellProgress<'_>,
     ) -> Result<Option<ContentId>> {
         let total = self.repository.bytes_to_verify(after)?.min(bytes);
         let mut block = vec![0; BLOCK];
         let mut done = 0;
-        progress(0, total);
+        progress(0, total)?;
         loop {
             let page = self.page(after)?;
             if page.is_empty() {
@@ -124,7 +124,7 @@ impl Verifier<'_> {
                 self.check_content(id, hash, &mut block, &mut |bytes| progress(done + bytes, total))?;
                 after = id;
                 done += size;
-                progress(done, total.max(done));
+                progress(done, total.max(done))?;
                 if done >= bytes {
                     let is_last = self.page(after)?.is_empty();
                     return Ok(Some(after).filter(|_| !is_last));
@@ -134,11 +134,17 @@ impl Verifier<'_> {
     }
 
     /// Reads one content and reports it if its bytes cannot be had, unless that is known.
-    fn check_content(&mut self, id: ContentId, hash: Hash, block: &mut [u8], step: &mut dyn FnMut(u64)) -> Result<()> {
+    fn check_content(
+        &mut self,
+        id: ContentId,
+        hash: Hash,
+        block: &mut [u8],
+        step: &mut dyn FnMut(u64) -> Result<()>,
+    ) -> Result<()> {
         let mut read = 0;
         let failure = self.read(id, hash, block, &mut |bytes| {
             read += bytes;
-            step(read);
+            step(read)
         })?;
         self.result.contents += 1;
         self.result.bytes += read;

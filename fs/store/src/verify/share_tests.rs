@@ -22,7 +22,10 @@ fn share(bench: &Bench, after: ContentId, bytes: u64) -> VerifiedShare {
     let mut last = (0, 0);
     let share = bench
         .reopened()
-        .verify_from(after, bytes, &|| false, &mut |done, total| last = (done, total))
+        .verify_from(after, bytes, &|| false, &mut |done, total| {
+            last = (done, total);
+            Ok(())
+        })
         .unwrap();
     assert_eq!(last.0, last.1, "progress ends at its end");
     share
@@ -179,14 +182,14 @@ fn it_stops_between_contents_and_says_where() {
     };
     let share = bench
         .repository
-        .verify_from(Repository::ROUND, u64::MAX, &stop, &mut |_, _| {})
+        .verify_from(Repository::ROUND, u64::MAX, &stop, &mut |_, _| Ok(()))
         .unwrap();
     assert_eq!(share.verified.contents, 3);
     let third = bench.number("SELECT id FROM contents ORDER BY id LIMIT 1 OFFSET 2");
     assert_eq!(share.next, Some(ContentId(third)));
     let stopped = bench
         .repository
-        .verify_from(Repository::ROUND, u64::MAX, &|| true, &mut |_, _| {})
+        .verify_from(Repository::ROUND, u64::MAX, &|| true, &mut |_, _| Ok(()))
         .unwrap();
     assert_eq!(stopped.next, Some(Repository::ROUND));
     assert_eq!(stopped.verified, Verified::default());

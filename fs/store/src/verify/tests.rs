@@ -43,7 +43,10 @@ fn verify(bench: &Bench, read_data: bool) -> Verified {
     let mut last = (0, 0);
     let verified = bench
         .reopened()
-        .verify(read_data, &mut |done, total| last = (done, total))
+        .verify(read_data, &mut |done, total| {
+            last = (done, total);
+            Ok(())
+        })
         .unwrap();
     assert_eq!(last.0, last.1, "progress ends at its end");
     verified
