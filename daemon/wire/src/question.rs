@@ -93,7 +93,7 @@ pub enum Question {
     },
     /// Numbers about the repository. [`Answer::Stats`].
     Stats,
-    /// Looks for damage. [`Answer::Progress`]es, then [`Answer::Verified`].
+    /// Looks for damage. [`Answer::Progress`]es, then one [`Answer::Verified`] or more.
     Verify {
         /// Every stored byte too.
         read_data: bool,

@@ -253,8 +253,8 @@ impl History for RemoteHistory {
         self.0
             .each(Question::Verify { read_data }, &mut |answer| match answer {
                 Answer::Progress { done, all } => Some(go_on(&mut told, progress(done, all))),
-                Answer::Verified(result) => {
-                    verified = Some(result);
+                Answer::Verified(piece) => {
+                    verified.get_or_insert_with(Verified::default).append(piece);
                     Some(ControlFlow::Continue(()))
                 }
                 _ => None,

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use yore_agent::filter::Filter;
 use yore_store::delta::{BlockSum, block_len_for};
 use yore_store::{
-    ContentId, Error, GROUP, Hash, History, Kind, Listing, OpenContent, Repository, Result, SEGMENT, Snapshot,
-    SnapshotId, Wanted, go_on,
+    ContentId, Damage, Error, GROUP, Hash, History, Kind, Listing, OpenContent, Repository, Result, SEGMENT, Snapshot,
+    SnapshotId, Verified, Wanted, go_on,
 };
 use yore_wire::{Answer, ListedStep, MOST_READ, MOST_SMALL, Question};
 
@@ -183,7 +183,38 @@ fn verify(session: &Session, repository: &Arc<Repository>, read_data: bool, repl
             .server
             .damage_found(session.opened()?.row.id, verified.damages.len(), &first.what);
     }
-    reply.push(Answer::Verified(verified))
+    in_pieces(verified, &mut |piece| reply.push(Answer::Verified(piece)))
+}
+
+/// Cuts what was verified into pieces of this many paths and damages: a packet has to hold each.
+const MOST_DAMAGED: usize = 200;
+
+/// The first piece has the numbers. A damage without a text goes on with the paths of the one before.
+fn in_pieces(verified: Verified, tell: &mut dyn FnMut(Verified) -> Result<()>) -> Result<()> {
+    let (damages, mut left) = (verified.damages, MOST_DAMAGED);
+    let mut piece = Verified {
+        damages: Vec::new(),
+        ..verified
+    };
+    for mut damage in damages {
+        loop {
+            let rest = damage.paths.split_off(damage.paths.len().min(left.saturating_sub(1)));
+            left = left.saturating_sub(1 + damage.paths.len());
+            piece.damages.push(damage);
+            if left == 0 {
+                tell(std::mem::take(&mut piece))?;
+                left = MOST_DAMAGED;
+            }
+            if rest.is_empty() {
+                break;
+            }
+            damage = Damage {
+                what: String::new(),
+                paths: rest,
+            };
+        }
+    }
+    tell(piece)
 }
 
 /// Forgetting wants the right, and the minimum age holds against everybody.
@@ -310,5 +341,43 @@ fn list_root(repository: &Repository, snapshot: SnapshotId) -> Result<Arc<Listin
     match repository.root(snapshot)?.child {
         Some(folder) => repository.list(snapshot, folder),
         None => Ok(Arc::default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn damage(what: &str, paths: usize) -> Damage {
+        let paths = (0..paths).map(|n| (format!("/{what}/{n}").into_bytes(), "2026-11-20".to_owned()));
+        Damage {
+            what: what.to_owned(),
+            paths: paths.collect(),
+        }
+    }
+
+    #[test]
+    fn damages_of_any_number_are_told_in_pieces() {
+        for sizes in [&[][..], &[0], &[3, 0], &[499, 1], &[500], &[1200, 0, 700], &[0; 501]] {
+            let damages: Vec<Damage> = (sizes.iter().enumerate())
+                .map(|(at, &size)| damage(&format!("damage {at}"), size))
+                .collect();
+            let verified = Verified {
+                entries: 7,
+                damages,
+                ..Verified::default()
+            };
+            let (mut together, mut pieces) = (Verified::default(), 0);
+            in_pieces(verified.clone(), &mut |piece| {
+                pieces += 1;
+                let length = piece.damages.iter().map(|damage| 1 + damage.paths.len()).sum::<usize>();
+                assert!(length <= MOST_DAMAGED, "{sizes:?}: {length}");
+                together.append(piece);
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(together, verified, "{sizes:?}");
+            assert!(pieces <= 2 + sizes.iter().map(|size| 1 + size).sum::<usize>() / (MOST_DAMAGED - 1));
+        }
     }
 }

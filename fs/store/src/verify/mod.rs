@@ -58,6 +58,22 @@ pub struct Verified {
     pub damages: Vec<Damage>,
 }
 
+impl Verified {
+    /// Takes in what was found further on. A damage without a text goes on with the paths of the one before.
+    pub fn append(&mut self, more: Verified) {
+        self.snapshots += more.snapshots;
+        self.entries += more.entries;
+        self.contents += more.contents;
+        self.bytes += more.bytes;
+        for damage in more.damages {
+            match self.damages.last_mut().filter(|_| damage.what.is_empty()) {
+                Some(last) => last.paths.extend(damage.paths),
+                None => self.damages.push(damage),
+            }
+        }
+    }
+}
+
 /// Doubts that the catalog's part leaves to the reading of bytes.
 #[derive(Default)]
 struct Suspects {
