@@ -118,7 +118,7 @@ pub fn findings(row: &RepositoryRow, user: &User, used: u64, age: &Age) -> Vec<F
     if age.is_overdue() && !user.disabled {
         found(Kind::Overdue, overdue(row, age));
     }
-    if let (Some((when, why)), true) = (&row.last_failure, row.last_push_failed()) {
+    if let (Some((when, why)), true) = (&row.last_failure, row.last_push_failed) {
         found(
             Kind::Failed,
             format!("the last push failed {}: {}", time(*when), one_line(why)),
@@ -235,6 +235,7 @@ mod tests {
         user.quota = Some(100);
         row.damage = Some((FRIDAY_NOON, "pack 3".into()));
         row.last_failure = Some((FRIDAY_NOON, "line\nbreak".into()));
+        row.last_push_failed = true;
         row.pruning_suspended = Some((FRIDAY_NOON, "all gone".into()));
         let now = FRIDAY_NOON + 3 * DAY;
         let all = [Kind::Damage, Kind::Overdue, Kind::Failed, Kind::Suspended, Kind::Quota];

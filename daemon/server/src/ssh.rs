@@ -28,6 +28,9 @@ const INVITATION: &str = "yi-";
 /// Passwords that are hashed at once: each takes memory and a core.
 const HASHING: usize = 2;
 
+/// Lines of the log after which one about a failed login may go.
+const FAILED_LOGINS: i64 = 100_000;
+
 /// How long an agent may take to fetch what was said to it last.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -282,7 +285,7 @@ impl server::Handler for Guest {
             return Ok(Auth::Accept);
         }
         let (user, from) = (user.chars().take(64).collect::<String>(), self.from());
-        self.asked(move |server| server.accounts.audit(&user, "login failed", &from, "", ""))
+        self.asked(move |server| server.accounts.login_failed(&user, &from, FAILED_LOGINS))
             .await;
         Ok(Auth::reject())
     }

@@ -39,6 +39,20 @@ impl Accounts {
         write(&self.connection(), self.now(), By { who, from }, what, old, new)
     }
 
+    /// Writes that somebody was not let in. As anybody who reaches the port can have that written, such
+    /// lines go when `keep` others came after them; what was done stays.
+    pub fn login_failed(&self, user: &str, from: &str, keep: i64) -> Result<()> {
+        self.audit(user, LOGIN_FAILED, from, "", "")?;
+        let connection = self.connection();
+        let last = connection.last_insert_rowid();
+        // Now and then: it reads the old lines.
+        if last % (keep / 100).max(1) == 0 {
+            let sql = "DELETE FROM audit WHERE id <= ? AND what = ?";
+            connection.execute(sql, (last - keep, LOGIN_FAILED))?;
+        }
+        Ok(())
+    }
+
     /// The newest lines of those not older than `since` (seconds since 1970), at most `limit`, oldest
     /// first.
     pub fn audit_log(&self, since: i64, limit: usize) -> Result<Vec<AuditRow>> {
@@ -65,6 +79,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
         new: row.get(6)?,
     })
 }
+
+/// What a login that failed is called.
+const LOGIN_FAILED: &str = "login failed";
 
 /// Writes a line, in the caller's transaction.
 pub(super) fn write(connection: &Connection, now: i64, by: By<'_>, what: &str, old: &str, new: &str) -> Result<()> {

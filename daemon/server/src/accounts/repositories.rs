@@ -38,6 +38,8 @@ pub struct RepositoryRow {
     pub last_success: Option<(i64, String)>,
     /// The last push that failed, and why.
     pub last_failure: Option<(i64, String)>,
+    /// Whether the last push that ended was the one that failed.
+    pub last_push_failed: bool,
     /// What it takes on the disk.
     pub bytes: u64,
     /// How often its agent means to push.
@@ -56,19 +58,12 @@ impl RepositoryRow {
     pub fn full_name(&self) -> String {
         format!("{}/{}", self.user_name, self.name)
     }
-
-    /// Whether its last push failed.
-    pub fn last_push_failed(&self) -> bool {
-        match (&self.last_failure, &self.last_success) {
-            (Some((failed, _)), Some((done, _))) => failed > done,
-            (failed, _) => failed.is_some(),
-        }
-    }
 }
 
 const SELECT: &str = "SELECT repositories.id, user, users.name, repositories.name, machine, key, claimed_by,
     repositories.created, keep, keep_at_least, max_age, skip_weekdays, success_time, success_snapshot, failure_time,
-    failure_why, bytes, interval_seen, suspended_time, suspended_why, verified_until, damage_time, damage, verify_began
+    failure_why, bytes, interval_seen, suspended_time, suspended_why, verified_until, damage_time, damage, verify_began,
+    failed
     FROM repositories JOIN users ON users.id = user";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<RepositoryRow> {
@@ -90,6 +85,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<RepositoryRow> {
         skip_weekdays: parsed(row, 11, str::parse)?,
         last_success: when_and_what(row, 12)?,
         last_failure: when_and_what(row, 14)?,
+        last_push_failed: row.get(24)?,
         bytes: bytes(row.get(16)?),
         interval_seen: seconds(17)?,
         pruning_suspended: when_and_what(row, 18)?,
@@ -207,14 +203,18 @@ impl Accounts {
     pub fn record_success(&self, repository: i64, snapshot: &str, time: i64, bytes: u64) -> Result<()> {
         self.update(
             repository,
-            "success_time = ?, success_snapshot = ?, bytes = ?",
+            "success_time = ?, success_snapshot = ?, bytes = ?, failed = 0",
             &[&time, &snapshot, &stored(bytes)],
         )
     }
 
     /// Remembers a push that failed.
     pub fn record_failure(&self, repository: i64, time: i64, why: &str) -> Result<()> {
-        self.update(repository, "failure_time = ?, failure_why = ?", &[&time, &why])
+        self.update(
+            repository,
+            "failure_time = ?, failure_why = ?, failed = 1",
+            &[&time, &why],
+        )
     }
 
     /// Remembers what a repository takes on the disk.

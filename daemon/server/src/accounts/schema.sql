@@ -46,6 +46,7 @@ CREATE TABLE repositories (
   success_snapshot TEXT,
   failure_time INTEGER,
   failure_why TEXT,
+  failed INTEGER NOT NULL DEFAULT 0, -- whether the last push that ended was the one that failed
   bytes INTEGER NOT NULL DEFAULT 0,
   interval_seen INTEGER,            -- seconds between pushes, as its agent has it
   suspended_time INTEGER,           -- pruning is suspended since, and why

@@ -257,6 +257,17 @@ fn an_enrolment_that_fails_leaves_its_invitation() {
 }
 
 #[test]
+fn failed_logins_of_strangers_do_not_push_anything_else_out_of_the_log() {
+    let bench = Bench::new();
+    let accounts = &bench.accounts;
+    let before = accounts.audit_log(0, 1000).unwrap();
+    (0..50).for_each(|_| accounts.login_failed("eve", "elsewhere", 10).unwrap());
+    let log = accounts.audit_log(0, 1000).unwrap();
+    assert_eq!(log[..before.len()], before);
+    assert_eq!(log.len(), before.len() + 10);
+}
+
+#[test]
 fn a_repository_is_remembered() {
     let bench = Bench::new();
     let accounts = &bench.accounts;
@@ -268,7 +279,10 @@ fn a_repository_is_remembered() {
     let again = accounts.add_repository(bench.ann.id, &made.name, None, None, "x");
     assert!(matches!(again, Err(Error::RepositoryExists(_))));
     accounts.record_failure(made.id, 100, "quota").unwrap();
-    assert!(accounts.repository_by_id(made.id).unwrap().last_push_failed());
+    assert!(accounts.repository_by_id(made.id).unwrap().last_push_failed);
+    accounts.record_success(made.id, "2026-11-21_03-14-59", 200, 7).unwrap();
+    accounts.record_failure(made.id, 200, "in the same second").unwrap();
+    assert!(accounts.repository_by_id(made.id).unwrap().last_push_failed);
     accounts.record_success(made.id, "2026-11-21_03-14-59", 200, 7).unwrap();
     accounts.set_interval_seen(made.id, Some(Seconds(3600))).unwrap();
     accounts.record_damage(made.id, "pack 3").unwrap();
@@ -276,7 +290,7 @@ fn a_repository_is_remembered() {
     accounts.suspend_pruning(made.id, "gone again").unwrap();
     accounts.set_bytes(made.id, 4096).unwrap();
     let row = accounts.repository(bench.ann.id, &made.name).unwrap().unwrap();
-    assert!(!row.last_push_failed());
+    assert!(!row.last_push_failed);
     assert_eq!(row.last_success, Some((200, "2026-11-21_03-14-59".into())));
     assert_eq!((row.bytes, row.interval_seen), (4096, Some(Seconds(3600))));
     assert_eq!(row.pruning_suspended.unwrap().1, "all gone");

@@ -69,7 +69,7 @@ pub(super) fn push_failed(row: &RepositoryRow, when: i64, why: &str) -> Letter {
 
 pub(super) fn overdue(row: &RepositoryRow, age: &Age) -> Letter {
     let (name, failure) = (named(row), &row.last_failure);
-    let failure = failure.as_ref().filter(|_| row.last_push_failed());
+    let failure = failure.as_ref().filter(|_| row.last_push_failed);
     let failure = failure.map_or_else(String::new, |(when, why)| {
         format!("\nThe last try failed at {}: {}", time(*when), one_line(why))
     });

@@ -22,7 +22,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use yore_store::{Compression, Error, Repository, Result, Snapshot};
@@ -89,8 +89,8 @@ struct Session {
     seen: Arc<Seen>,
     outbox: Arc<Outbox>,
     opened: OnceLock<Open>,
-    /// Whether a repository was asked for.
-    opening: Mutex<bool>,
+    /// Held while a repository is opened.
+    opening: Mutex<()>,
     /// Whether anything was written or removed.
     changed: AtomicBool,
     /// The base of the push that is running: what a listing lists.
@@ -368,12 +368,11 @@ impl Session {
     fn open(&self, name: &str, to_push: bool) -> Result<Opened> {
         let key = self.caller.key.as_ref();
         let key = key.ok_or_else(|| Error::Denied("a password only enrols a machine; `yore link` does".into()))?;
-        let mut opening = self.opening.lock().expect("no panic while held");
-        if std::mem::replace(&mut *opening, true) {
-            // Before anything is made: each session has one.
+        // One at a time, before anything is made: each session has one repository.
+        let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.opened.get().is_some() {
             return Err(Error::Refused("a repository is open already".into()));
         }
-        drop(opening);
         let accounts = &self.server.accounts;
         let denied = |error: crate::accounts::Error| Error::Denied(error.to_string());
         let name: RepositoryName = name.parse().map_err(denied)?;
