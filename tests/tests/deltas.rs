@@ -43,6 +43,12 @@ fn ten_snapshots_of_a_large_file_with_a_few_blocks_changed() {
         let outcome = stage.snapshot();
         assert_eq!(outcome.deltas, u64::from(version > 0));
         added.push(disk_usage(stage.repository.path()).saturating_sub(before));
+        // What the snapshot is said to have cost is what it cost.
+        let told = outcome.bytes_new;
+        assert!(
+            version == 0 || told.abs_diff(added[version as usize]) < 200_000,
+            "{told}: {added:?}"
+        );
         versions.push(bytes[..MIB].to_vec());
         snapshots.push(outcome.snapshot.unwrap());
     }

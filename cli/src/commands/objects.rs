@@ -16,7 +16,7 @@ pub const SNAPSHOT_FIELDS: &str = "  name       the snapshot's name
   folders    folders in it
   others     links, devices, pipes and sockets in it
   size       bytes of all its files together
-  new_bytes  bytes that making it added to the repository
+  new_bytes  bytes that making it added to the repository, less those that older versions gave up
   unread     paths that could not be read when it was made";
 
 /// A snapshot.

@@ -51,11 +51,12 @@ impl Ingest {
             freed.extend(runs);
         }
         self.check_contents(&transaction)?;
-        let snapshot = self.insert_snapshot(&transaction, totals, unread)?;
         freed.extend(self.drop_partials(&transaction)?);
         self.writer.commit_files(&transaction)?;
-        drop_runs(&transaction, &freed, None)?;
+        let gone = drop_runs(&transaction, &freed, None)?;
         drop_unused(&transaction, &conversions)?;
+        let stored = self.writer.written.saturating_sub(gone);
+        let snapshot = self.insert_snapshot(&transaction, totals, stored, unread)?;
         if transaction.execute("DELETE FROM pushes WHERE id = ?1", [self.writer.push])? != 1 {
             return Err(Error::Busy(
                 "what the push had sent was swept meanwhile; snapshot again".into(),
@@ -169,7 +170,7 @@ impl Ingest {
         }
     }
 
-    fn insert_snapshot(&self, connection: &Connection, totals: Totals, unread: u64) -> Result<Snapshot> {
+    fn insert_snapshot(&self, connection: &Connection, totals: Totals, stored: u64, unread: u64) -> Result<Snapshot> {
         let (time, name) = next_name(connection, self.repository.now())?;
         connection.execute(
             "INSERT INTO snapshots (id, line, name, time, tags, files, folders, others, bytes, stored, unread, root)
@@ -184,7 +185,7 @@ impl Ingest {
                 totals.folders,
                 totals.others,
                 totals.bytes,
-                self.writer.written as i64,
+                stored as i64,
                 unread as i64,
                 totals.check,
             ],
@@ -211,27 +212,29 @@ fn next_name(connection: &Connection, now: i64) -> Result<(i64, String)> {
 }
 
 /// Drops runs that nothing lies in any more, and marks files as dead that no run lies in: committed
-/// ones, or those of a push.
-pub(crate) fn drop_runs(connection: &Connection, runs: &[RunId], push: Option<PushId>) -> Result<()> {
+/// ones, or those of a push. Gives the bytes of the runs that are gone.
+pub(crate) fn drop_runs(connection: &Connection, runs: &[RunId], push: Option<PushId>) -> Result<u64> {
     let mut delete = connection.prepare_cached(
         "DELETE FROM runs WHERE id = ?1
            AND NOT EXISTS (SELECT 1 FROM contents WHERE run = ?1)
            AND NOT EXISTS (SELECT 1 FROM parts WHERE run = ?1)
-           AND NOT EXISTS (SELECT 1 FROM partials WHERE run = ?1) RETURNING file",
+           AND NOT EXISTS (SELECT 1 FROM partials WHERE run = ?1) RETURNING file, bytes",
     )?;
     let mut kill = connection.prepare_cached(
         "UPDATE files SET dead = 1, push = NULL WHERE id = ?1 AND push IS ?2
            AND NOT EXISTS (SELECT 1 FROM runs WHERE file = ?1)",
     )?;
+    let mut gone = 0;
     for run in runs {
         let files = delete
-            .query_map([run], |row| row.get::<_, i64>(0))?
+            .query_map([run], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?
             .collect::<rusqlite::Result<Vec<_>>>()?;
-        for file in files {
+        for (file, bytes) in files {
+            gone += bytes as u64;
             kill.execute((file, push))?;
         }
     }
-    Ok(())
+    Ok(gone)
 }
 
 /// The streams of conversions that no longer fitted lie in files that may be otherwise unused.
