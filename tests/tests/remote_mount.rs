@@ -47,6 +47,26 @@ fn behind_a_proxy() -> (Daemon, Proxy, Machine) {
 }
 
 #[test]
+fn a_small_file_costs_no_round_trip_of_its_own() {
+    let (_daemon, proxy, laptop) = behind_a_proxy();
+    let source = laptop.source();
+    for number in 0..1000 {
+        let folder = source.join(format!("folder{}", number % 5));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("{number}.txt")), noise(number, 200)).unwrap();
+    }
+    let snapshot = laptop.snapshotted();
+    let view = View::of(&laptop);
+    let before = proxy.up();
+    let copy = laptop.home.join("copy");
+    run(Command::new("cp").arg("-a").arg(view.source(&snapshot)).arg(&copy));
+    // A question is about a hundred bytes on the wire: cp asks five things of each file, and about its data.
+    let asked = proxy.up() - before;
+    assert!(asked < 40_000, "{asked} bytes of questions for 1000 files");
+    assert_eq!(differences(&source, &copy), "");
+}
+
+#[test]
 fn find_grep_and_cp_read_it_like_a_folder() {
     let (_daemon, _proxy, laptop) = behind_a_proxy();
     let source = laptop.source();

@@ -1,90 +1,24 @@
 //! A server's repository as a [`History`]: each call is a question.
 
-use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
-use lru::LruCache;
 use yore_store::{
     ContentId, Entry, EntryId, Error, FolderId, Forgotten, GROUP, History, Listing, OpenContent, Result, Snapshot,
     SnapshotId, Space, Stats, Swept, TellChange, TellFound, TellProgress, Verified, Version, Wanted, go_on,
 };
-use yore_wire::{Answer, MOST_SMALL, Question};
+use yore_wire::{Answer, Question};
 
 use super::content::RemoteContent;
+use super::listings::Listings;
 use super::{Remote, unexpected};
 
-/// Entries that are kept of listings.
-const KEPT_ENTRIES: usize = 100_000;
-
-/// Listings in which what comes next is looked for.
-const RECENT: usize = 8;
-
-/// Bytes of small contents that are asked for at once.
-const AHEAD: u64 = 512 << 10;
-
-/// Listings that were asked for lately.
-pub(super) struct Listings {
-    kept: LruCache<(SnapshotId, FolderId), Arc<Listing>>,
-    entries: usize,
-    /// The last ones, and where in them contents stand: who reads one file reads the next.
-    recent: VecDeque<(Arc<Listing>, HashMap<ContentId, usize>)>,
-}
-
-impl Default for Listings {
-    fn default() -> Self {
-        Listings {
-            kept: LruCache::unbounded(),
-            entries: 0,
-            recent: VecDeque::new(),
-        }
-    }
-}
-
-impl Listings {
-    fn keep(&mut self, key: (SnapshotId, FolderId), listing: &Arc<Listing>) {
-        self.entries += listing.len() + 1;
-        if let Some((_, old)) = self.kept.push(key, listing.clone()) {
-            self.entries -= old.len() + 1;
-        }
-        while self.entries > KEPT_ENTRIES && self.kept.len() > 1 {
-            let Some((_, old)) = self.kept.pop_lru() else { break };
-            self.entries -= old.len() + 1;
-        }
-        let places = listing
-            .iter()
-            .enumerate()
-            .filter_map(|(index, entry)| Some((entry.content?, index)));
-        self.recent.push_front((listing.clone(), places.collect()));
-        self.recent.truncate(RECENT);
-    }
-
-    /// A content and the small ones that come after it in its folder.
-    fn from(&self, content: ContentId) -> Vec<ContentId> {
-        let found = self
-            .recent
-            .iter()
-            .find_map(|(listing, places)| Some((listing, *places.get(&content)?)));
-        let Some((listing, index)) = found else {
-            return vec![content];
-        };
-        let (mut contents, mut bytes) = (Vec::new(), 0);
-        for entry in &listing[index..] {
-            let Some(next) = entry.content.filter(|_| entry.size <= GROUP) else {
-                continue;
-            };
-            bytes += entry.size;
-            if contents.len() == MOST_SMALL / 2 || bytes > AHEAD && !contents.is_empty() {
-                break;
-            }
-            contents.push(next);
-        }
-        contents
-    }
-}
-
 impl Remote {
+    fn listings(&self) -> MutexGuard<'_, Listings> {
+        self.listings.lock().expect("no panic while held")
+    }
+
     /// Asks what has one answer.
     fn one<T>(&self, question: Question, pick: impl Fn(Answer) -> Option<T>) -> Result<T> {
         self.asked(|connection| {
@@ -123,7 +57,7 @@ impl Remote {
 
     /// Reads a small content, and those that come after it in its folder.
     fn read_small(&self, content: ContentId) -> Result<()> {
-        let contents = self.listings.lock().expect("no panic while held").from(content);
+        let contents = self.listings().from(content);
         self.asked(|connection| {
             for answer in connection.ask(Question::ReadSmall {
                 contents: contents.clone(),
@@ -176,37 +110,45 @@ impl History for RemoteHistory {
         })
     }
     fn root(&self, snapshot: SnapshotId) -> Result<Entry> {
-        self.0.one(Question::Root { snapshot }, |answer| match answer {
+        if let Some(root) = self.0.listings().root(snapshot) {
+            return Ok(root);
+        }
+        let root = self.0.one(Question::Root { snapshot }, |answer| match answer {
             Answer::Entry(entry) => Some(entry),
             _ => None,
-        })
+        })?;
+        self.0.listings().keep_root(snapshot, &root);
+        Ok(root)
     }
     fn folder(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Option<Entry>> {
+        if let Some(entry) = self.0.listings().folder((snapshot, folder)) {
+            return Ok(Some(entry));
+        }
         Ok(self.0.entries(Question::Folder { snapshot, folder })?.pop())
     }
     fn entry(&self, id: EntryId) -> Result<Option<Entry>> {
+        if let Some(entry) = self.0.listings().entry(id) {
+            return Ok(Some(entry));
+        }
         Ok(self.0.entries(Question::Entry { id })?.pop())
     }
     fn links(&self, snapshot: SnapshotId, link: i64) -> Result<Vec<Entry>> {
-        self.0.entries(Question::Links { snapshot, link })
+        if let Some(entries) = self.0.listings().links((snapshot, link)) {
+            return Ok(entries);
+        }
+        let entries = self.0.entries(Question::Links { snapshot, link })?;
+        self.0.listings().keep_links((snapshot, link), &entries);
+        Ok(entries)
     }
     fn list(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Arc<Listing>> {
         let key = (snapshot, folder);
-        let kept = self
-            .0
-            .listings
-            .lock()
-            .expect("no panic while held")
-            .kept
-            .get(&key)
-            .cloned();
-        if let Some(listing) = kept {
+        if let Some(listing) = self.0.listings().get(key) {
             return Ok(listing);
         }
         let entries = self.0.entries(Question::List { snapshot, folder })?;
         check_listing(&entries, &self.0.place)?;
         let listing = Arc::new(entries);
-        self.0.listings.lock().expect("no panic while held").keep(key, &listing);
+        self.0.listings().keep(key, &listing);
         Ok(listing)
     }
     fn open(&self, content: ContentId, size: u64) -> Result<Box<dyn OpenContent>> {

@@ -15,6 +15,7 @@ mod connection;
 mod content;
 mod dial;
 mod history;
+mod listings;
 mod openssh;
 mod push;
 mod ssh;
@@ -205,7 +206,7 @@ pub struct Remote {
     place: String,
     link: Mutex<Link>,
     contents: Arc<content::Cache>,
-    listings: Mutex<history::Listings>,
+    listings: Mutex<listings::Listings>,
 }
 
 /// A connection, and what it must lead to.
