@@ -16,6 +16,7 @@ use yore_agent::target::Target;
 use yore_agent::watch::Setting;
 use yore_mount::{MountError, Mounted, Options};
 use yore_store::{History, Snapshot};
+use yore_terminal::text::one_line;
 
 use crate::commands::Context;
 use crate::commands::mount::Mount;
@@ -24,7 +25,6 @@ use crate::commands::snapshot::SnapshotArgs;
 use crate::error::{line, warn};
 use crate::estimate;
 use crate::progress::Meter;
-use crate::text::one_line;
 
 pub use yore_agent::restore::Report;
 pub use yore_agent::snapshot::Outcome;

@@ -3,21 +3,20 @@
 //!
 //! ```text
 //! args       what a command line can say        snapshot_spec   SNAPSHOT[:PATH]
-//! commands/  one file a command                 text            names, sizes and times as text
-//! backend    calls of the agent and the mount   output          tables and JSON
-//! estimate   how much a snapshot has to do
-//! error      one line and an exit status        progress        a bar, or a line now and then
+//! commands/  one file a command                 progress        a bar, or a line now and then
+//! backend    calls of the agent and the mount   estimate        how much a snapshot has to do
+//! error      one line and an exit status
 //! ```
+//!
+//! Text, tables and JSON are those of `yore_terminal`, as yored's are.
 
 mod args;
 mod backend;
 mod commands;
 mod error;
 mod estimate;
-mod output;
 mod progress;
 mod snapshot_spec;
-mod text;
 
 use std::process::ExitCode;
 

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use yore_terminal::text::{count, printable, size};
 
 use crate::error::warn;
-use crate::text::{count, printable, size};
 
 /// How often a line is printed where there is no bar.
 const LINE: Duration = Duration::from_secs(10);

@@ -1,7 +1,7 @@
 //! The crates depend on each other downwards only.
 //!
 //! ```text
-//! cli  ▶  daemon/server  ▶  daemon/agent  ▶  daemon/wire  ▶  fs/mount  ▶  fs/store
+//! cli  ▶  daemon/server  ▶  daemon/agent  ▶  daemon/wire  ▶  fs/mount  ▶  fs/store     cli/terminal
 //! ```
 
 use std::process::Command;
@@ -9,7 +9,7 @@ use std::process::Command;
 use yore_tests::run;
 
 /// From the top down: each may use those after it.
-const ORDER: [&str; 7] = [
+const ORDER: [&str; 8] = [
     "yore-tests",
     "yore",
     "yore-server",
@@ -17,13 +17,21 @@ const ORDER: [&str; 7] = [
     "yore-wire",
     "yore-mount",
     "yore-store",
+    "yore-terminal",
 ];
 
 /// What a crate must not know of, whatever its place.
-const STRANGERS: [(&str, &[&str]); 3] = [
-    ("yore-store", &["fuser", "clap", "tokio", "russh", "indicatif"]),
-    ("yore-mount", &["russh", "clap", "rusqlite"]),
-    ("yore-wire", &["rusqlite", "fuser", "rustix", "yore-mount"]),
+const STRANGERS: [(&str, &[&str]); 4] = [
+    (
+        "yore-store",
+        &["fuser", "clap", "tokio", "russh", "indicatif", "yore-terminal"],
+    ),
+    ("yore-mount", &["russh", "clap", "rusqlite", "yore-terminal"]),
+    (
+        "yore-wire",
+        &["rusqlite", "fuser", "rustix", "yore-mount", "yore-terminal"],
+    ),
+    ("yore-agent", &["clap", "yore-terminal"]),
 ];
 
 #[test]

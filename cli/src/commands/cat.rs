@@ -3,12 +3,12 @@
 use anyhow::{Result, bail};
 use clap::Args;
 use yore_store::Kind;
+use yore_terminal::output::Out;
+use yore_terminal::text::printable;
 
 use super::Context;
 use crate::error::Status;
-use crate::output::Out;
 use crate::snapshot_spec::SnapshotSpec;
-use crate::text::printable;
 
 /// Bytes read at once.
 const CHUNK: usize = 1 << 20;

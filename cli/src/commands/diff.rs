@@ -6,13 +6,13 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use yore_store::{Change, Entry, go_on};
+use yore_terminal::output::{Array, Out};
+use yore_terminal::text::{printable, rfc3339_exact};
 
 use super::Context;
 use super::objects::{ENTRY_FIELDS, EntryObject};
 use crate::error::{Status, Stdout, Usage};
-use crate::output::{Array, Out};
 use crate::snapshot_spec::SnapshotSpec;
-use crate::text::{printable, rfc3339};
 
 /// Say what differs between two snapshots
 ///
@@ -116,7 +116,7 @@ fn object<'a>(path: &'a [u8], change: &'a Change) -> ChangeObject<'a> {
     ChangeObject {
         change,
         old_size: old.map(|old| old.size),
-        old_mtime: old.map(|old| rfc3339(old.meta.mtime, old.meta.mtime_ns)),
+        old_mtime: old.map(|old| rfc3339_exact(old.meta.mtime, old.meta.mtime_ns)),
         entry: EntryObject::new(path, entry),
     }
 }

@@ -4,12 +4,12 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use yore_agent::config::{AgentConfig, Edit};
+use yore_terminal::output::Out;
+use yore_terminal::text::one_line;
 
 use super::Context;
 use crate::backend;
 use crate::error::{Status, Usage};
-use crate::output::Out;
-use crate::text::one_line;
 
 /// Say what to leave out
 ///

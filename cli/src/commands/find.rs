@@ -7,13 +7,13 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use yore_store::{Found, Kind, Wanted, go_on};
+use yore_terminal::output::{Array, Out};
+use yore_terminal::text::{printable, time};
 
 use super::Context;
 use super::objects::{ENTRY_FIELDS, EntryObject};
 use crate::backend;
 use crate::error::{Status, Stdout};
-use crate::output::{Array, Out};
-use crate::text::{printable, time};
 
 /// Find names in every snapshot
 ///

@@ -4,11 +4,11 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use yore_store::{Forgotten, Snapshot, SnapshotId};
+use yore_terminal::output::Out;
+use yore_terminal::text::{count, size};
 
 use super::Context;
 use crate::error::Status;
-use crate::output::Out;
-use crate::text::{count, size};
 
 /// Remove snapshots
 ///

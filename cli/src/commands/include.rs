@@ -8,11 +8,11 @@ use clap::Args;
 use serde::Serialize;
 use yore_agent::config::{AgentConfig, Edit};
 use yore_agent::roots::Roots;
+use yore_terminal::output::{ManyBytes, Out};
+use yore_terminal::text::printable;
 
 use super::Context;
 use crate::error::{Status, Usage};
-use crate::output::{ManyBytes, Out};
-use crate::text::printable;
 
 /// Say what this machine backs up
 ///

@@ -6,11 +6,11 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use yore_store::{Compression, Repository, parse_compression};
+use yore_terminal::output::{Bytes, Out};
+use yore_terminal::text::printable;
 
 use super::Context;
 use crate::error::Status;
-use crate::output::{Bytes, Out};
-use crate::text::printable;
 
 /// Make a new, empty repository
 ///

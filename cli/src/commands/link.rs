@@ -9,12 +9,12 @@ use serde::Serialize;
 use yore_agent::config::{AgentConfig, Transport};
 use yore_agent::link::{LinkRequest, Linked, link};
 use yore_agent::remote::{Address, host_key};
+use yore_terminal::output::Out;
+use yore_terminal::text::{count, one_line};
 
 use super::Context;
 use crate::backend::own_host;
 use crate::error::{Status, Usage};
-use crate::output::Out;
-use crate::text::{count, one_line};
 
 /// Link this machine to a server
 ///

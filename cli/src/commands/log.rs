@@ -8,13 +8,13 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde::Serialize;
 use yore_store::{Kind, StoredAs, Version};
+use yore_terminal::output::{Array, Out, Table};
+use yore_terminal::text::{one_line, printable, size, time};
 
 use super::Context;
 use super::objects::{ENTRY_FIELDS, EntryObject};
 use crate::error::Status;
-use crate::output::{Array, Out, Table};
 use crate::snapshot_spec::clean;
-use crate::text::{one_line, printable, size, time};
 
 /// List the versions of a path, oldest first
 ///

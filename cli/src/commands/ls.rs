@@ -5,13 +5,13 @@ use std::sync::Arc;
 use anyhow::Result;
 use clap::Args;
 use yore_store::{Entry, FolderId, History, Kind, Listing, Snapshot};
+use yore_terminal::output::{Array, Out, Table};
+use yore_terminal::text::{one_line, permissions, printable, time};
 
 use super::Context;
 use super::objects::{ENTRY_FIELDS, EntryObject};
 use crate::error::Status;
-use crate::output::{Array, Out, Table};
 use crate::snapshot_spec::{SnapshotSpec, join};
-use crate::text::{one_line, permissions, printable, time};
 
 /// List what is in a folder of a snapshot
 ///

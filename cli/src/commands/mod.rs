@@ -1,7 +1,6 @@
 //! The commands: one file each, with its arguments, its help and what it does.
 
 pub mod cat;
-pub mod completions;
 pub mod diff;
 pub mod exclude;
 pub mod find;
@@ -11,7 +10,6 @@ pub mod init;
 pub mod link;
 pub mod log;
 pub mod ls;
-pub mod man;
 pub mod mount;
 pub mod pause;
 pub mod prune;
@@ -35,13 +33,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
+use clap::CommandFactory;
 use yore_agent::config::AgentConfig;
 use yore_agent::target::Target;
 use yore_store::History;
+use yore_terminal::text::{count, size};
 
 use crate::args::{Cli, Command, Global};
 use crate::error::{Status, Usage, warn};
-use crate::text::{count, size};
 
 /// Does what the command line says.
 pub fn run(cli: Cli) -> Result<Status> {
@@ -71,8 +70,8 @@ pub fn run(cli: Cli) -> Result<Status> {
         Command::Status(args) => status::run(&context, &args),
         Command::Pause(args) => pause::run(&context, &args),
         Command::Resume(args) => resume::run(&context, &args),
-        Command::Man(args) => man::run(&args),
-        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => args.run(Cli::command(), "1").map(|()| Status::DONE),
+        Command::Completions(args) => args.run(Cli::command()).map(|()| Status::DONE),
     }
 }
 

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use yore_terminal::output::Out;
+use yore_terminal::text::{one_line, printable};
 
 use super::{Context, background};
 use crate::backend;
 use crate::error::{Status, line, warn};
-use crate::output::Out;
-use crate::text::{one_line, printable};
 
 /// Show every snapshot as a folder
 ///

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use yore_store::{Entry, Kind, Snapshot};
 
-use crate::output::{Bytes, ManyBytes};
-use crate::text::rfc3339;
+use yore_terminal::output::{Bytes, ManyBytes};
+use yore_terminal::text::{rfc3339, rfc3339_exact};
 
 /// The fields of a [`SnapshotObject`], for help. (A line that follows `\` would lose its indent.)
 pub const SNAPSHOT_FIELDS: &str = "  name       the snapshot's name
@@ -40,7 +40,7 @@ impl<'a> From<&'a Snapshot> for SnapshotObject<'a> {
     fn from(snapshot: &'a Snapshot) -> Self {
         SnapshotObject {
             name: &snapshot.name,
-            time: rfc3339(snapshot.time, 0),
+            time: rfc3339(snapshot.time),
             host: &snapshot.host,
             tags: &snapshot.tags,
             roots: ManyBytes("roots", &snapshot.roots),
@@ -97,7 +97,7 @@ impl<'a> EntryObject<'a> {
             user: &meta.owner.user,
             group: &meta.owner.group,
             size: entry.size,
-            mtime: rfc3339(meta.mtime, meta.mtime_ns),
+            mtime: rfc3339_exact(meta.mtime, meta.mtime_ns),
             target: Bytes("target", &meta.target),
             rdev: matches!(meta.kind, Kind::CharDevice | Kind::BlockDevice).then_some(meta.rdev),
         }

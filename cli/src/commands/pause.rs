@@ -5,10 +5,10 @@ use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use yore_agent::config::parse_time;
 use yore_agent::status::{Pause, StateFolder};
+use yore_terminal::text::time;
 
 use super::Context;
 use crate::error::{Status, Usage};
-use crate::text::time;
 
 /// Let `yore watch` push nothing for a while
 ///

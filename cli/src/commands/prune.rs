@@ -4,11 +4,11 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use yore_store::{Policy, SnapshotId, Verdict, Within};
+use yore_terminal::output::{Array, Out, Table};
+use yore_terminal::text::{one_line, rfc3339, size};
 
 use super::{Context, forget};
 use crate::error::{Status, Usage};
-use crate::output::{Array, Out, Table};
-use crate::text::{one_line, rfc3339, size};
 
 /// Remove the snapshots that no rule keeps
 ///
@@ -136,7 +136,7 @@ fn print_json(verdicts: &[Verdict]) -> Result<()> {
         let snapshot = &verdict.snapshot;
         array.push(&Judged {
             name: &snapshot.name,
-            time: rfc3339(snapshot.time, 0),
+            time: rfc3339(snapshot.time),
             host: &snapshot.host,
             tags: &snapshot.tags,
             keep: keeps(verdict),

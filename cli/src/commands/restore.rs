@@ -6,15 +6,15 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use yore_store::{Entry, History, Snapshot};
+use yore_terminal::output::{Out, explained};
+use yore_terminal::text::{count, one_line, size};
 
 use super::Context;
 use super::objects::Problem;
 use crate::backend::{self, Report};
 use crate::error::{Status, warn};
-use crate::output::{Out, explained};
 use crate::progress::Meter;
 use crate::snapshot_spec::SnapshotSpec;
-use crate::text::{count, one_line, size};
 
 /// What to do where something is already.
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -7,12 +7,12 @@ use serde::Serialize;
 use yore_agent::config::{AgentConfig, Edit, Schedule, parse_time, time_text};
 use yore_agent::status::StateFolder;
 use yore_agent::watch::{Past, Timetable};
+use yore_terminal::output::Out;
+use yore_terminal::text::{rfc3339, time};
 
 use super::Context;
 use crate::backend;
 use crate::error::{Status, Usage, warn};
-use crate::output::Out;
-use crate::text::{rfc3339, time};
 
 /// Say when to push by itself
 ///
@@ -63,7 +63,7 @@ pub fn run(context: &Context, args: &ScheduleArgs) -> Result<Status> {
         out.object(&Planned {
             schedule: config.schedule.to_string(),
             after_change,
-            next_run: next.map(|next| rfc3339(next.as_second(), 0)),
+            next_run: next.map(|next| rfc3339(next.as_second())),
             watching,
         })?;
     } else if !context.global.quiet {

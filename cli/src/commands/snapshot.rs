@@ -12,14 +12,14 @@ use serde::Serialize;
 use yore_agent::config::{parse_bytes, parse_time};
 use yore_agent::status::{StateFolder, StatusError, Success};
 use yore_agent::target::Target;
+use yore_terminal::output::{Out, explained};
+use yore_terminal::text::{count, size};
 
 use super::Context;
 use super::objects::{Problem, SNAPSHOT_FIELDS, SnapshotObject};
 use crate::backend::{self, Outcome};
 use crate::error::{Status, Usage, line, warn};
-use crate::output::{Out, explained};
 use crate::progress::Meter;
-use crate::text::{count, size};
 
 /// Take a snapshot of files and folders
 ///

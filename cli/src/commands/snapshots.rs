@@ -3,12 +3,12 @@
 use anyhow::Result;
 use clap::Args;
 use yore_store::Snapshot;
+use yore_terminal::output::{Array, Out, Table};
+use yore_terminal::text::{one_line, size, time};
 
 use super::Context;
 use super::objects::{SNAPSHOT_FIELDS, SnapshotObject};
 use crate::error::Status;
-use crate::output::{Array, Out, Table};
-use crate::text::{one_line, size, time};
 
 /// List the snapshots, oldest first
 #[derive(Args)]

@@ -4,11 +4,11 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use yore_store::Stats;
+use yore_terminal::output::{Out, Table};
+use yore_terminal::text::size;
 
 use super::Context;
 use crate::error::Status;
-use crate::output::{Out, Table};
-use crate::text::size;
 
 /// Say how much is stored, and how
 ///

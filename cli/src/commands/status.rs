@@ -6,12 +6,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 use yore_agent::config::AgentConfig;
 use yore_agent::status::{Failure, Pause, Results, Running, StateFolder, Success, WatchStatus};
+use yore_terminal::output::Out;
+use yore_terminal::text::{count, one_line, rfc3339, size, time};
 
 use super::Context;
 use super::schedule::{how_to_start, next_run};
 use crate::error::Status;
-use crate::output::Out;
-use crate::text::{count, one_line, rfc3339, size, time};
 
 /// Show how it goes with this machine's backups
 ///
@@ -98,9 +98,9 @@ fn shown(facts: &Facts) -> Shown<'_> {
         last_success: facts.results.success.as_ref(),
         last_failure: facts.results.failure.as_ref(),
         running: watch.and_then(|watch| watch.running.as_ref()),
-        next_run: facts.next.map(|next| rfc3339(next.as_second(), 0)),
+        next_run: facts.next.map(|next| rfc3339(next.as_second())),
         paused: facts.pause.map(|pause| match pause {
-            Pause::Until(end) => rfc3339(end.as_second(), 0),
+            Pause::Until(end) => rfc3339(end.as_second()),
             Pause::Open => "until resumed".to_owned(),
         }),
         watches: watch.map_or(0, |watch| watch.watches),

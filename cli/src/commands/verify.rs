@@ -4,12 +4,12 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use yore_store::{Damage, Verified};
+use yore_terminal::output::{Array, Bytes, Out};
+use yore_terminal::text::{count, one_line, printable, size};
 
 use super::Context;
 use crate::error::Status;
-use crate::output::{Array, Bytes, Out};
 use crate::progress::Meter;
-use crate::text::{count, one_line, printable, size};
 
 /// Look for damage
 ///

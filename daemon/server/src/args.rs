@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
+use yore_terminal::pages;
 
 use crate::commands;
 
@@ -79,9 +80,9 @@ pub enum Command {
     #[command(subcommand)]
     Mail(commands::mail::Mail),
     #[command(hide = true)]
-    Man(commands::man::Man),
+    Man(pages::Man),
     #[command(hide = true)]
-    Completions(commands::completions::Completions),
+    Completions(pages::Completions),
 }
 
 #[cfg(test)]

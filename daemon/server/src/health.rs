@@ -10,10 +10,10 @@
 //! ```
 
 use jiff::tz::TimeZone;
+use yore_terminal::text::{one_line, size, span, time};
 
 use crate::accounts::{RepositoryRow, User};
 use crate::config::Config;
-use crate::text::{one_line, size, span, time};
 
 /// How much a finding matters, as monitoring systems count it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,7 +1,7 @@
 //! `yored`: receives pushes over SSH into per-user repositories.
 //!
 //! ```text
-//! args, commands/   the command line: parses, calls, prints          error, output, text
+//! args, commands/   the command line: parses, calls, prints (yore_terminal)          error
 //!      │
 //!      ├─▶ serve    the daemon
 //!      ├─▶ health   what is wrong with a repository: overdue, failed, damaged …
@@ -34,7 +34,6 @@ mod server;
 mod session;
 mod shelf;
 mod ssh;
-pub mod text;
 mod turns;
 pub mod units;
 pub mod upkeep;
@@ -43,7 +42,6 @@ pub mod weekdays;
 mod args;
 mod commands;
 mod error;
-mod output;
 
 use std::process::ExitCode;
 

@@ -79,7 +79,7 @@ impl Server {
     /// One line to stderr, which is the journal where the server is a service.
     pub fn complain(&self, message: fmt::Arguments<'_>) {
         // What an agent says of itself must not look like another line of ours.
-        eprintln!("yored: {}", crate::text::one_line(&message.to_string()));
+        eprintln!("yored: {}", yore_terminal::text::one_line(&message.to_string()));
     }
 
     /// Remembers a session for as long as what is returned lives.

@@ -55,7 +55,7 @@ impl Accounts {
                 "INSERT INTO invitations (user, hash, made, expires) VALUES (?, ?, ?, ?)",
                 (owner.id, Hash::of(token.as_bytes()), now, expires),
             )?;
-            let new = format!("until {}", crate::text::time(expires));
+            let new = format!("until {}", yore_terminal::text::time(expires));
             audit::write(transaction, now, by, &format!("invite {user}"), "", &new)
         })?;
         Ok(token)

@@ -3,13 +3,13 @@
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
+use yore_terminal::output::{Out, Table};
+use yore_terminal::text::{one_line, rfc3339, time};
 
 use super::Context;
 use super::values::Moment;
 use crate::accounts::AuditRow;
 use crate::error::Status;
-use crate::output::{Out, Table};
-use crate::text::{one_line, rfc3339, time};
 
 /// How many lines are shown if nothing is said.
 const FEW: usize = 100;

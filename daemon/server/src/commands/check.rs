@@ -8,14 +8,14 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use jiff::tz::TimeZone;
 use serde::Serialize;
+use yore_terminal::output::Out;
+use yore_terminal::text::{count, rfc3339, size, span};
 
 use super::Context;
 use crate::accounts::{Accounts, DATABASE, RepositoryRow};
 use crate::config::Config;
 use crate::error::{self, Status};
 use crate::health::{self, Age, Finding, Kind, Level};
-use crate::output::Out;
-use crate::text::{count, rfc3339, size, span};
 
 /// Say in one line whether all is well, then a line for each repository
 ///
@@ -169,7 +169,7 @@ fn counts(each: &[Each]) -> Vec<(Kind, usize)> {
 fn headline(each: &[Each], counts: &[(Kind, usize)]) -> String {
     let wrong = counts.iter().filter(|(_, count)| *count > 0);
     let wrong: Vec<String> = wrong.map(|(kind, count)| format!("{count} {}", kind.word())).collect();
-    let all = count(each.len(), "repository");
+    let all = count(each.len() as u64, "repository");
     match wrong.is_empty() {
         true => format!("{all}, all is well"),
         false => format!("{} of {all}", wrong.join(", ")),

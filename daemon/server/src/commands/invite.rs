@@ -3,13 +3,13 @@
 use anyhow::{Result, bail};
 use clap::Args;
 use serde::Serialize;
+use yore_terminal::output::Out;
+use yore_terminal::text::rfc3339;
 
 use super::{Context, as_caller, known_user};
 use crate::accounts::{Accounts, UserName};
 use crate::error::{Status, Usage};
 use crate::host_key;
-use crate::output::Out;
-use crate::text::rfc3339;
 use crate::units::Seconds;
 
 /// Print the command that links a machine to a user

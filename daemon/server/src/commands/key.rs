@@ -2,13 +2,13 @@
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use yore_terminal::output::{Out, Table};
+use yore_terminal::text::{one_line, time};
 
 use super::objects::{KEY_FIELDS, KeyObject, owner};
 use super::{Context, as_caller, known_user};
 use crate::accounts::{Key as MachineKey, User, UserName};
 use crate::error::Status;
-use crate::output::{Out, Table};
-use crate::text::{one_line, time};
 
 /// List and revoke the keys of machines
 #[derive(Subcommand)]

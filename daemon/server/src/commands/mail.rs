@@ -48,7 +48,7 @@ pub fn run(context: &Context, command: &Mail) -> Result<Status> {
         None => None,
     };
     let (to, answer) = Post::new(&config, &accounts).test(to.as_ref())?;
-    let answer = crate::text::one_line(&answer);
+    let answer = yore_terminal::text::one_line(&answer);
     let sent = Sent {
         to: to.email.as_ref(),
         answer: &answer,

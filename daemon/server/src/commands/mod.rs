@@ -5,11 +5,9 @@
 
 pub mod audit;
 pub mod check;
-pub mod completions;
 pub mod invite;
 pub mod key;
 pub mod mail;
-pub mod man;
 pub mod mount;
 pub mod repo;
 pub mod serve;
@@ -21,12 +19,13 @@ mod objects;
 mod values;
 
 use anyhow::Result;
+use clap::CommandFactory;
+use yore_terminal::output::Out;
 
 use crate::accounts::{Accounts, By, User, UserName};
 use crate::args::{Cli, Command, Global};
 use crate::config::Config;
 use crate::error::Status;
-use crate::output::Out;
 
 /// Does what the command line says.
 ///
@@ -45,8 +44,8 @@ pub fn run(cli: Cli) -> Result<Status> {
         Command::Mount(args) => mount::run(&context, &args),
         Command::Audit(args) => audit::run(&context, &args),
         Command::Mail(args) => mail::run(&context, &args),
-        Command::Man(args) => man::run(&args),
-        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => args.run(Cli::command(), "8").map(|()| Status::DONE),
+        Command::Completions(args) => args.run(Cli::command()).map(|()| Status::DONE),
     }
 }
 

@@ -1,9 +1,9 @@
 //! Users, keys, repositories and sessions as JSON objects; help documents the fields.
 
 use serde::Serialize;
+use yore_terminal::text::rfc3339;
 
 use crate::accounts::{Key, RepositoryRow, SessionRow, User};
-use crate::text::rfc3339;
 
 /// The fields of a [`UserObject`], for help.
 pub const USER_FIELDS: &str = "  name          the user's name

@@ -4,6 +4,8 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use yore_store::Within;
+use yore_terminal::output::{Out, Table};
+use yore_terminal::text::{one_line, size, time};
 
 use super::confirm::confirm;
 use super::objects::{REPOSITORY_FIELDS, RepositoryObject};
@@ -11,9 +13,7 @@ use super::values::{FullName, Or};
 use super::{Context, as_caller, known_user};
 use crate::accounts::{Accounts, Error, RepositoryChange, RepositoryRow, UserName};
 use crate::error::{Status, Usage};
-use crate::output::{Out, Table};
 use crate::retention::Keep;
-use crate::text::{one_line, size, time};
 use crate::units::Seconds;
 use crate::weekdays::Weekdays;
 

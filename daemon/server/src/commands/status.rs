@@ -4,6 +4,8 @@ use anyhow::Result;
 use clap::Args;
 use jiff::tz::TimeZone;
 use serde::Serialize;
+use yore_terminal::output::{Out, Table};
+use yore_terminal::text::{one_line, rfc3339, size, span, time};
 
 use super::Context;
 use super::objects::{REPOSITORY_FIELDS, RepositoryObject, SESSION_FIELDS, SessionObject};
@@ -11,8 +13,6 @@ use crate::accounts::{RepositoryRow, SessionRow};
 use crate::config::Config;
 use crate::error::Status;
 use crate::health::Age;
-use crate::output::{Out, Table};
-use crate::text::{one_line, rfc3339, size, span, time};
 
 /// Show who is connected, and each repository's last success, last failure, age and size
 ///

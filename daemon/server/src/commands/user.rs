@@ -5,6 +5,8 @@ use std::io::{BufRead, Read};
 use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use yore_terminal::output::{Out, Table};
+use yore_terminal::text::{one_line, size, time};
 
 use super::confirm::confirm;
 use super::objects::{USER_FIELDS, UserObject};
@@ -12,8 +14,6 @@ use super::values::{Email, Or};
 use super::{Context, as_caller, known_user};
 use crate::accounts::{Accounts, PasswordHash, User as Account, UserChange, UserName};
 use crate::error::{Status, Usage};
-use crate::output::{Out, Table};
-use crate::text::{one_line, size, time};
 use crate::units::Size;
 
 /// Add, list, change and remove users

@@ -1,10 +1,11 @@
 //! What the letters say: what happened, since when, what to do. Pure text.
 
+use yore_terminal::text::{one_line, size, span, time};
+
 use crate::accounts::{Key, RepositoryRow, User};
 use crate::config::host_name;
 use crate::health::{Age, percent};
 use crate::mail::Enrolled;
-use crate::text::{one_line, size, span, time};
 
 /// A letter.
 #[derive(Clone, Debug, PartialEq, Eq)]

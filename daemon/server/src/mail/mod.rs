@@ -102,7 +102,7 @@ impl Post {
     }
 
     fn could_not(&self, to: &Mailbox, letter: &Letter, error: &MailError) {
-        let error = crate::text::one_line(&error.to_string());
+        let error = yore_terminal::text::one_line(&error.to_string());
         warn(&format!("mail to {to} ({}) could not be sent: {error}", letter.subject));
         let what = format!("mail failed to {}", to.email);
         let written = self

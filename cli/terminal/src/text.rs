@@ -65,9 +65,13 @@ pub fn size(bytes: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
-/// A count and its noun: `1 file`, `2 files`.
+/// A count and its noun: `1 file`, `2 files`, `2 repositories`.
 pub fn count(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+    match (number, noun.strip_suffix('y')) {
+        (1, _) => format!("1 {noun}"),
+        (number, Some(stem)) if !stem.ends_with(['a', 'e', 'o']) => format!("{number} {stem}ies"),
+        (number, _) => format!("{number} {noun}s"),
+    }
 }
 
 /// A time in UTC for people, `YYYY-MM-DD HH:MM:SS`; beyond the year 9999 `@` and seconds.
@@ -78,15 +82,38 @@ pub fn time(seconds: i64) -> String {
     }
 }
 
-/// A time in UTC as RFC 3339 has it; beyond the year 9999 `@SECONDS.NANOSECONDS`.
+/// A time in UTC as RFC 3339 has it; beyond the year 9999 `@SECONDS`.
+pub fn rfc3339(seconds: i64) -> String {
+    match jiff::Timestamp::from_second(seconds) {
+        Ok(time) => time.to_string(),
+        Err(_) => format!("@{seconds}"),
+    }
+}
+
+/// The same to the nanosecond; beyond the year 9999 `@SECONDS.NANOSECONDS`.
 /// `nanoseconds` (0..1_000_000_000) always count forward, before 1970 too.
-pub fn rfc3339(seconds: i64, nanoseconds: u32) -> String {
+pub fn rfc3339_exact(seconds: i64, nanoseconds: u32) -> String {
     let time = jiff::Timestamp::from_second(seconds)
         .and_then(|time| time.checked_add(jiff::SignedDuration::new(0, nanoseconds as i32)));
     match time {
         Ok(time) => time.to_string(),
         Err(_) => format!("@{seconds}.{nanoseconds:09}"),
     }
+}
+
+/// A length of time in its two largest units: `2d 5h`, `4m 10s`, `0s`.
+pub fn span(seconds: i64) -> String {
+    const UNITS: [(i64, char); 4] = [(86_400, 'd'), (3600, 'h'), (60, 'm'), (1, 's')];
+    let mut left = seconds.max(0);
+    let largest = UNITS.iter().position(|(unit, _)| left >= *unit).unwrap_or(3);
+    let mut parts = Vec::new();
+    for (unit, letter) in UNITS.iter().skip(largest).take(2) {
+        if left >= *unit || parts.is_empty() {
+            parts.push(format!("{}{letter}", left / unit));
+        }
+        left %= unit;
+    }
+    parts.join(" ")
 }
 
 /// Bytes as lower-case hexadecimal digits.
@@ -165,9 +192,28 @@ mod tests {
     fn times_before_1970_and_beyond_all_calendars() {
         assert_eq!(time(0), "1970-01-01 00:00:00");
         assert_eq!(time(i64::MAX), "@9223372036854775807");
-        assert_eq!(rfc3339(-1, 500_000_000), "1969-12-31T23:59:59.5Z");
-        assert_eq!(rfc3339(1_795_230_899, 0), "2026-11-21T03:14:59Z");
-        assert_eq!(rfc3339(i64::MIN, 7), "@-9223372036854775808.000000007");
+        assert_eq!(rfc3339_exact(-1, 500_000_000), "1969-12-31T23:59:59.5Z");
+        assert_eq!(rfc3339(1_795_230_899), "2026-11-21T03:14:59Z");
+        assert_eq!(rfc3339_exact(i64::MIN, 7), "@-9223372036854775808.000000007");
+    }
+
+    #[test]
+    fn lengths_of_time_and_nouns() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (59, "59s"),
+            (3600, "1h"),
+            (3725, "1h 2m"),
+            (190_000, "2d 4h"),
+            (86_460, "1d"),
+        ] {
+            assert_eq!(span(seconds), text);
+        }
+        assert_eq!([count(1, "key"), count(2, "key")], ["1 key", "2 keys"]);
+        assert_eq!(
+            [count(1, "repository"), count(0, "repository")],
+            ["1 repository", "0 repositories"]
+        );
     }
 
     #[test]

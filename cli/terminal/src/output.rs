@@ -14,6 +14,7 @@ pub struct Out(BufWriter<StdoutLock<'static>>);
 
 impl Out {
     /// Locks standard output.
+    #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
         Out(BufWriter::new(io::stdout().lock()))
     }
@@ -32,6 +33,21 @@ impl Out {
     pub fn object(&mut self, object: &impl Serialize) -> Result<(), Stdout> {
         self.json(object)?;
         self.line("")
+    }
+
+    /// An array of objects, one a line.
+    pub fn array(&mut self, objects: impl IntoIterator<Item = impl Serialize>) -> Result<(), Stdout> {
+        let mut is_empty = true;
+        for object in objects {
+            self.element(&mut is_empty, &object)?;
+        }
+        self.line(if is_empty { "[]" } else { "]" })
+    }
+
+    fn element(&mut self, is_empty: &mut bool, object: &impl Serialize) -> Result<(), Stdout> {
+        let before = std::mem::replace(is_empty, false);
+        self.bytes(if before { b"[" } else { b",\n " })?;
+        self.json(object)
     }
 
     /// Everything is out; what cannot be said in `drop` is said here.
@@ -53,6 +69,7 @@ pub struct Array {
 
 impl Array {
     /// Begins an array on standard output.
+    #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
         Array {
             out: Out::new(),
@@ -62,9 +79,7 @@ impl Array {
 
     /// Adds an object.
     pub fn push(&mut self, object: &impl Serialize) -> Result<(), Stdout> {
-        self.out.bytes(if self.empty { b"[" } else { b",\n " })?;
-        self.empty = false;
-        self.out.json(object)
+        self.out.element(&mut self.empty, object)
     }
 
     /// Ends the array.
