@@ -130,13 +130,13 @@ complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcom
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from list" -l json -d 'Print JSON instead of text for people'
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Print nothing that is not asked for'
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from set" -l keep-last -d 'Keep this many of the newest, at most one in each interval of the configuration' -r
+complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from set" -l keep-last -d 'Keep this many of the newest' -r
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from set" -l keep-hourly -d 'Keep the newest of each of this many hours' -r
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from set" -l keep-daily -d 'Keep the newest of each of this many days' -r
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from set" -l keep-weekly -d 'Keep the newest of each of this many weeks' -r
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from set" -l keep-monthly -d 'Keep the newest of each of this many months' -r
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from set" -l keep-yearly -d 'Keep the newest of each of this many years' -r
-complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from set" -l keep-within -d 'Keep all that are younger than this, counted back from the newest: 30d, 2w, 6m, 1y' -r
+complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from set" -l keep-within -d 'Keep all that are younger than this, counted back from the newest: 30d, 2w, 6m, 1y5m7d2h' -r
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from set" -l keep-at-least -d 'A snapshot younger than this goes only by the administrator\'s hand; default: as configured' -r
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from set" -l max-age -d 'Without a success for longer than this it is overdue; default: as configured' -r
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from set" -l skip-weekdays -d 'Days that do not count for that: sat,sun; none; default: as configured' -r

@@ -21,6 +21,24 @@ use yore_store::{Compression, Repository, Snapshot};
 /// How long anything may take that should happen soon. Long, because machines that test are busy.
 pub const SOON: Duration = Duration::from_secs(60);
 
+/// Files of all kinds and sizes.
+///
+/// # Panics
+/// If they cannot be made.
+pub fn fill(source: &Path) {
+    std::fs::create_dir_all(source.join("folder/inner")).expect("it can be made");
+    std::fs::write(source.join("folder/small"), "small\n").expect("it can be made");
+    std::fs::write(source.join("folder/inner/medium"), noise(1, 300_000)).expect("it can be made");
+    std::fs::write(source.join("large"), noise(2, 9 << 20)).expect("it can be made");
+    std::fs::write(source.join("empty"), "").expect("it can be made");
+    std::fs::hard_link(source.join("large"), source.join("linked")).expect("it can be made");
+    std::os::unix::fs::symlink("nowhere", source.join("dangling")).expect("it can be made");
+    run(Command::new("mkfifo").arg(source.join("fifo")));
+    run(Command::new("setfattr")
+        .args(["-n", "user.note", "-v", "kept"])
+        .arg(source.join("empty")));
+}
+
 /// A repository in a temporary folder, with a source folder beside it.
 pub struct Stage {
     /// Holds everything; removed at the end.

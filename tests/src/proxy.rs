@@ -8,6 +8,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
+use crate::daemon::Daemon;
+use crate::machine::Machine;
+
 /// A proxy, from a port of its own to another one.
 pub struct Proxy {
     /// Where it listens, on the loopback.
@@ -46,6 +49,15 @@ impl State {
 }
 
 impl Proxy {
+    /// A server behind a proxy, and a machine that is linked by it.
+    pub fn before_a_server() -> (Daemon, Self, Machine) {
+        let daemon = Daemon::start();
+        daemon.add("ann", &[]);
+        let proxy = Proxy::to(daemon.port);
+        let machine = daemon.linked_by(proxy.port, "ann", "laptop");
+        (daemon, proxy, machine)
+    }
+
     /// A proxy to a port on the loopback.
     pub fn to(port: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");

@@ -16,8 +16,8 @@ const ORDER: [&str; 8] = [
     "yore-agent",
     "yore-wire",
     "yore-mount",
-    "yore-store",
     "yore-terminal",
+    "yore-store",
 ];
 
 /// What a crate must not know of, whatever its place.

@@ -15,18 +15,63 @@ struct MailServer {
     folder: tempfile::TempDir,
 }
 
+/// aiosmtpd that takes mail over TLS only, from whoever knows the password: "starttls" or "tls".
+const OVER_TLS: &str = "
+import ssl, sys, threading
+from aiosmtpd.controller import Controller
+from aiosmtpd.handlers import Mailbox
+from aiosmtpd.smtp import AuthResult
+how, port, folder = sys.argv[1:]
+context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+context.load_cert_chain(folder + '/server.pem', folder + '/server.key')
+def login(server, session, envelope, mechanism, data):
+    return AuthResult(success=data.login == b'yored' and data.password == b'secret')
+options = dict(auth_required=True, authenticator=login)
+if how == 'starttls':
+    options.update(tls_context=context, require_starttls=True)
+else:
+    options.update(ssl_context=context, auth_require_tls=False)
+Controller(Mailbox(folder + '/mail'), hostname='127.0.0.1', port=int(port), **options).start()
+threading.Event().wait()
+";
+
+/// An authority in a folder, `ca.pem`, and a certificate of it for localhost.
+fn certificates(folder: &Path) {
+    let openssl = |line: &str| {
+        run(Command::new("openssl")
+            .args(line.split(' '))
+            .current_dir(folder)
+            .stderr(Stdio::null()))
+    };
+    let new = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2";
+    openssl(&format!("{new} -subj /CN=ours -keyout ca.key -out ca.pem"));
+    openssl(&format!(
+        "{new} -subj /CN=localhost -CA ca.pem -CAkey ca.key -addext subjectAltName=DNS:localhost -addext \
+         basicConstraints=CA:FALSE -keyout server.key -out server.pem"
+    ));
+}
+
 impl MailServer {
     fn start() -> Self {
+        let port = free_port();
+        let mut command = Command::new("aiosmtpd");
+        command.args(["-n", "-l", &format!("127.0.0.1:{port}"), "-c", "aiosmtpd.handlers.Mailbox"]);
+        let folder = tempfile::tempdir().unwrap();
+        command.arg(folder.path().join("mail"));
+        Self::run(command, port, folder)
+    }
+
+    /// One of [`OVER_TLS`].
+    fn over_tls(how: &str) -> Self {
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
-        let child = Command::new("aiosmtpd")
-            .args([
-                "-n",
-                "-l",
-                &format!("127.0.0.1:{port}"),
-                "-c",
-                "aiosmtpd.handlers.Mailbox",
-            ])
-            .arg(folder.path().join("mail"))
+        certificates(folder.path());
+        let mut command = Command::new("/usr/bin/python3");
+        command.args(["-c", OVER_TLS, how, &port.to_string()]).arg(folder.path());
+        Self::run(command, port, folder)
+    }
+
+    fn run(mut command: Command, port: u16, folder: tempfile::TempDir) -> Self {
+        let child = command
             .stdin(Stdio::null())
             .spawn()
             .expect("aiosmtpd, of python3-aiosmtpd; contrib/test installs it");
@@ -129,4 +174,23 @@ fn a_mail_server_that_is_gone_holds_up_nobody() {
     laptop.snapshotted();
     daemon.said("the backup failed) could not be sent");
     assert!(!daemon.yored(&["mail", "test"]).status.success());
+}
+
+#[test]
+fn mail_goes_over_tls_to_a_server_that_is_trusted_and_to_no_other() {
+    for how in ["starttls", "tls"] {
+        let mail = MailServer::over_tls(how);
+        let daemon = Daemon::configured(&format!(
+            "[mail]\ntransport = \"smtp\"\nhost = \"localhost\"\nport = {}\ntls = \"{how}\"\n\
+             user = \"yored\"\npassword = \"secret\"\nto = \"root@example.org\"\n",
+            mail.port
+        ));
+        let strange = daemon.yored(&["mail", "test"]);
+        let said = String::from_utf8_lossy(&strange.stderr).into_owned();
+        assert!(!strange.status.success() && said.contains("certificate"), "{how}: {said}");
+        assert_eq!(mail.letters().len(), 0, "{how}");
+        let authority = mail.folder.path().join("ca.pem");
+        run(daemon.command(&["mail", "test"]).env("SSL_CERT_FILE", authority));
+        mail.letter("mail works");
+    }
 }

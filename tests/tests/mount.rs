@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use yore_mount::{Mounted, Options, mount};
 use yore_store::Repository;
-use yore_tests::{Stage, differences, noise, run};
+use yore_tests::{Stage, differences, fill, noise, run};
 
 /// A mounted stage; unmounted when dropped.
 struct View {
@@ -41,17 +41,7 @@ impl Drop for View {
 }
 
 fn tree(source: &Path) {
-    fs::create_dir_all(source.join("folder/inner")).unwrap();
-    fs::write(source.join("folder/small"), "small\n").unwrap();
-    fs::write(source.join("folder/inner/medium"), noise(1, 300_000)).unwrap();
-    fs::write(source.join("large"), noise(2, 9 << 20)).unwrap();
-    fs::write(source.join("empty"), "").unwrap();
-    fs::hard_link(source.join("large"), source.join("linked")).unwrap();
-    std::os::unix::fs::symlink("nowhere", source.join("dangling")).unwrap();
-    run(Command::new("mkfifo").arg(source.join("fifo")));
-    run(Command::new("setfattr")
-        .args(["-n", "user.note", "-v", "kept"])
-        .arg(source.join("empty")));
+    fill(source);
     let sparse = File::create(source.join("sparse")).unwrap();
     sparse.set_len(10 << 20).unwrap();
     sparse.write_all_at(&[7; 4096], 5 << 20).unwrap();

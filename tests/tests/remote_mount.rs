@@ -5,7 +5,6 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use yore_tests::daemon::Daemon;
 use yore_tests::machine::Machine;
 use yore_tests::proxy::Proxy;
 use yore_tests::{differences, noise, run, until};
@@ -37,18 +36,9 @@ impl Drop for View<'_> {
     }
 }
 
-/// A server behind a proxy, and a machine that is linked by it.
-fn behind_a_proxy() -> (Daemon, Proxy, Machine) {
-    let daemon = Daemon::start();
-    daemon.add("ann", &[]);
-    let proxy = Proxy::to(daemon.port);
-    let machine = daemon.linked_by(proxy.port, "ann", "laptop");
-    (daemon, proxy, machine)
-}
-
 #[test]
 fn a_small_file_costs_no_round_trip_of_its_own() {
-    let (_daemon, proxy, laptop) = behind_a_proxy();
+    let (_daemon, proxy, laptop) = Proxy::before_a_server();
     let source = laptop.source();
     for number in 0..1000 {
         let folder = source.join(format!("folder{}", number % 5));
@@ -68,7 +58,7 @@ fn a_small_file_costs_no_round_trip_of_its_own() {
 
 #[test]
 fn find_grep_and_cp_read_it_like_a_folder() {
-    let (_daemon, _proxy, laptop) = behind_a_proxy();
+    let (_daemon, _proxy, laptop) = Proxy::before_a_server();
     let source = laptop.source();
     for number in 0..300 {
         let folder = source.join(format!("folder{}/inner", number % 7));
@@ -120,7 +110,7 @@ fn find_grep_and_cp_read_it_like_a_folder() {
 
 #[test]
 fn a_little_of_the_oldest_version_moves_little() {
-    let (_daemon, proxy, laptop) = behind_a_proxy();
+    let (_daemon, proxy, laptop) = Proxy::before_a_server();
     let path = laptop.source().join("image");
     let mut bytes = noise(1, 64 << 20);
     fs::write(&path, &bytes).unwrap();
@@ -148,7 +138,7 @@ fn a_little_of_the_oldest_version_moves_little() {
 
 #[test]
 fn a_mount_outlives_its_connection() {
-    let (daemon, proxy, laptop) = behind_a_proxy();
+    let (daemon, proxy, laptop) = Proxy::before_a_server();
     fs::write(laptop.source().join("file"), "kept\n").unwrap();
     fs::write(laptop.source().join("large"), noise(1, 24 << 20)).unwrap();
     let first = laptop.snapshotted();

@@ -21,15 +21,6 @@ fn beside(size: u64, pushes: u64) -> u64 {
     size / 200 + pushes * (64 << 10)
 }
 
-/// A server behind a proxy, and a machine that is linked by it.
-fn behind_a_proxy() -> (Daemon, Proxy, Machine) {
-    let daemon = Daemon::start();
-    daemon.add("ann", &[]);
-    let proxy = Proxy::to(daemon.port);
-    let machine = daemon.linked_by(proxy.port, "ann", "laptop");
-    (daemon, proxy, machine)
-}
-
 /// Bytes of large contents that the server has stored.
 fn stored(daemon: &Daemon) -> u64 {
     disk_usage(&daemon.user_folder("ann/laptop/heads"))
@@ -73,7 +64,7 @@ fn assert_equal(daemon: &Daemon, machine: &Machine) {
 
 /// Pushes one large file over a connection that is cut `cuts` times inside it.
 fn cut_in_a_file(size: u64, cuts: u64) {
-    let (daemon, proxy, laptop) = behind_a_proxy();
+    let (daemon, proxy, laptop) = Proxy::before_a_server();
     write_noise(&laptop.source().join("image"), size);
     let before = proxy.up();
     for _ in 0..cuts {
@@ -109,7 +100,7 @@ fn a_file_of_2_gib_that_is_cut_at_ten_places_is_sent_once() {
 
 #[test]
 fn a_push_goes_on_by_itself_when_the_connection_comes_back() {
-    let (daemon, proxy, laptop) = behind_a_proxy();
+    let (daemon, proxy, laptop) = Proxy::before_a_server();
     write_noise(&laptop.source().join("image"), 16 << 20);
     proxy.cut_after(8 << 20);
     laptop.snapshotted();
@@ -149,7 +140,7 @@ fn a_push_whose_machine_vanished_is_taken_over() {
 
 #[test]
 fn a_slow_network_is_not_waited_for_with_each_file() {
-    let (daemon, proxy, laptop) = behind_a_proxy();
+    let (daemon, proxy, laptop) = Proxy::before_a_server();
     let (files, delay) = (600, Duration::from_millis(20));
     for number in 0..files {
         fs::write(laptop.source().join(number.to_string()), format!("file {number}")).unwrap();
@@ -165,7 +156,7 @@ fn a_slow_network_is_not_waited_for_with_each_file() {
 
 #[test]
 fn small_files_that_have_arrived_are_not_sent_again() {
-    let (daemon, proxy, laptop) = behind_a_proxy();
+    let (daemon, proxy, laptop) = Proxy::before_a_server();
     let (count, length) = (2000, 8000);
     for number in 0..count {
         let folder = laptop.source().join(format!("{}", number % 20));
@@ -192,7 +183,7 @@ fn small_files_that_have_arrived_are_not_sent_again() {
 
 #[test]
 fn an_agent_that_is_killed_goes_on_the_next_time() {
-    let (daemon, proxy, laptop) = behind_a_proxy();
+    let (daemon, proxy, laptop) = Proxy::before_a_server();
     let size = 48 << 20;
     write_noise(&laptop.source().join("image"), size);
     let before = proxy.up();
@@ -212,7 +203,7 @@ fn an_agent_that_is_killed_goes_on_the_next_time() {
 
 #[test]
 fn a_server_that_is_killed_loses_no_more_than_what_was_not_synced() {
-    let (daemon, proxy, laptop) = behind_a_proxy();
+    let (daemon, proxy, laptop) = Proxy::before_a_server();
     let size = 96 << 20;
     write_noise(&laptop.source().join("image"), size);
     let before = proxy.up();

@@ -9,22 +9,7 @@ use rustix::process::Signal;
 use yore_tests::daemon::{Daemon, free_port};
 use yore_tests::machine::Machine;
 use yore_tests::proxy::Proxy;
-use yore_tests::{differences, noise, run, until};
-
-/// Files of all kinds and sizes.
-fn fill(source: &Path) {
-    fs::create_dir_all(source.join("folder/inner")).unwrap();
-    fs::write(source.join("folder/small"), "small\n").unwrap();
-    fs::write(source.join("folder/inner/medium"), noise(1, 300_000)).unwrap();
-    fs::write(source.join("large"), noise(2, 9 << 20)).unwrap();
-    fs::write(source.join("empty"), "").unwrap();
-    fs::hard_link(source.join("large"), source.join("linked")).unwrap();
-    std::os::unix::fs::symlink("nowhere", source.join("dangling")).unwrap();
-    run(Command::new("mkfifo").arg(source.join("fifo")));
-    run(Command::new("setfattr")
-        .args(["-n", "user.note", "-v", "kept"])
-        .arg(source.join("empty")));
-}
+use yore_tests::{differences, fill, noise, run, until};
 
 /// Changes some of it: a large file gets a byte in front, names come and go.
 fn change(source: &Path) {

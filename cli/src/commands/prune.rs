@@ -3,8 +3,9 @@
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use yore_store::{Policy, SnapshotId, Verdict, Within};
+use yore_store::{Policy, SnapshotId, Verdict};
 use yore_terminal::output::{Array, Out, Table};
+use yore_terminal::rules::Rules;
 use yore_terminal::text::{one_line, rfc3339, size};
 
 use super::{Context, forget};
@@ -29,27 +30,8 @@ JSON: an array of objects, one a snapshot, newest first:
   reasons    array of the rules that keep it
   new_bytes  bytes that making it added to the repository")]
 pub struct Prune {
-    /// Keep this many of the newest
-    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
-    keep_last: u32,
-    /// Keep the newest of each of this many hours
-    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
-    keep_hourly: u32,
-    /// Keep the newest of each of this many days
-    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
-    keep_daily: u32,
-    /// Keep the newest of each of this many weeks
-    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
-    keep_weekly: u32,
-    /// Keep the newest of each of this many months
-    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
-    keep_monthly: u32,
-    /// Keep the newest of each of this many years
-    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
-    keep_yearly: u32,
-    /// Keep all that are younger than this, counted back from the newest: 30d, 2w, 6m, 1y5m7d2h
-    #[arg(long, value_name = "TIME")]
-    keep_within: Option<Within>,
+    #[command(flatten)]
+    rules: Rules,
     /// Keep all with this tag; may be given more than once
     #[arg(long = "keep-tag", value_name = "TAG")]
     keep_tags: Vec<String>,
@@ -63,15 +45,8 @@ impl Prune {
     /// [`Usage`] without a rule: what is meant by that nobody can know.
     fn policy(&self) -> Result<Policy, Usage> {
         let policy = Policy {
-            last: self.keep_last,
-            hourly: self.keep_hourly,
-            daily: self.keep_daily,
-            weekly: self.keep_weekly,
-            monthly: self.keep_monthly,
-            yearly: self.keep_yearly,
-            within: self.keep_within,
             tags: self.keep_tags.clone(),
-            interval: None,
+            ..self.rules.policy()
         };
         match policy.is_empty() {
             true => Err(Usage(

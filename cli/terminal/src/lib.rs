@@ -5,9 +5,11 @@
 //! output   tables for people, objects for programs
 //! error    exit statuses, and errors as one line on stderr
 //! pages    man pages and completions, from the definitions of the command line
+//! rules    the rules of keeping as options
 //! ```
 
 pub mod error;
 pub mod output;
 pub mod pages;
+pub mod rules;
 pub mod text;

@@ -50,6 +50,21 @@ impl Keep {
     }
 }
 
+/// Tags are the agents', and no rule of a server goes by them.
+impl From<Policy> for Keep {
+    fn from(policy: Policy) -> Self {
+        Keep {
+            keep_last: policy.last,
+            keep_hourly: policy.hourly,
+            keep_daily: policy.daily,
+            keep_weekly: policy.weekly,
+            keep_monthly: policy.monthly,
+            keep_yearly: policy.yearly,
+            keep_within: policy.within,
+        }
+    }
+}
+
 /// The rules in words: `daily 7, within 30d`, or `everything`.
 impl std::fmt::Display for Keep {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

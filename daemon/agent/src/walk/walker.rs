@@ -347,33 +347,27 @@ fn is_no_folder(error: &io::Error) -> bool {
 
 /// Opens a folder and finds out what is to be visited in it.
 fn list(parent: BorrowedFd, place: Place, exclude_caches: bool) -> io::Result<Folder> {
-    if let Some(plan) = place.plan.filter(|plan| !plan.root) {
-        let (fd, how) = (open_folder(parent, place.name, How::Search)?, How::Search);
-        let (names, cache, partial) = (plan.names(), false, false);
-        return Ok(Folder {
-            fd,
-            how,
+    let searched = |names, partial| {
+        Ok(Folder {
+            fd: open_folder(parent, place.name, How::Search)?,
+            how: How::Search,
             names,
-            cache,
+            cache: false,
             partial,
-        });
+        })
+    };
+    if let Some(plan) = place.plan.filter(|plan| !plan.root) {
+        return searched(plan.names(), false);
     }
     let is_cache = |fd: BorrowedFd| exclude_caches && is_cache(fd);
     // A tag that comes or goes changes what all the other names are.
     let marked = place.extent.names();
-    if let Some(mut names) = marked.filter(|names| !exclude_caches || !names.iter().any(|name| name == CACHE_TAG)) {
-        let (fd, how) = (open_folder(parent, place.name, How::Search)?, How::Search);
-        if is_cache(fd.as_fd()) {
-            names.clear();
+    if let Some(names) = marked.filter(|names| !exclude_caches || !names.iter().any(|name| name == CACHE_TAG)) {
+        let mut folder = searched(names, true)?;
+        if is_cache(folder.fd.as_fd()) {
+            folder.names.clear();
         }
-        let (cache, partial) = (false, true);
-        return Ok(Folder {
-            fd,
-            how,
-            names,
-            cache,
-            partial,
-        });
+        return Ok(folder);
     }
     let (fd, how) = (open_folder(parent, place.name, How::Read)?, How::Read);
     let mut names = names(fd.as_fd())?;

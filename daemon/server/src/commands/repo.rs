@@ -3,8 +3,8 @@
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use yore_store::Within;
 use yore_terminal::output::{Out, Table};
+use yore_terminal::rules::Rules;
 use yore_terminal::text::{one_line, size, time};
 
 use super::confirm::confirm;
@@ -38,7 +38,8 @@ pub struct List {
 /// Change a repository; what is not named stays
 ///
 /// What it does not have of its own is as the configuration says. The rules of keeping go together: those
-/// given here replace all that it had.
+/// given here replace all that it had. --keep-last counts one snapshot at most in each `interval` of the
+/// configuration.
 #[derive(Args)]
 #[command(after_long_help = format!("\
 Examples:
@@ -55,10 +56,10 @@ pub struct Set {
     #[command(flatten)]
     rules: Rules,
     /// Prune nothing here
-    #[arg(long, conflicts_with_all = RULES)]
+    #[arg(long, conflicts_with_all = Rules::OPTIONS)]
     keep_all: bool,
     /// Keep what the configuration says
-    #[arg(long, conflicts_with_all = RULES, conflicts_with = "keep_all")]
+    #[arg(long, conflicts_with_all = Rules::OPTIONS, conflicts_with = "keep_all")]
     keep_default: bool,
     /// A snapshot younger than this goes only by the administrator's hand; default: as configured
     #[arg(long, value_name = "TIME|default")]
@@ -72,41 +73,6 @@ pub struct Set {
     /// Prune again, after it was suspended because most files had vanished or changed
     #[arg(long)]
     resume_pruning: bool,
-}
-
-const RULES: [&str; 7] = [
-    "keep_last",
-    "keep_hourly",
-    "keep_daily",
-    "keep_weekly",
-    "keep_monthly",
-    "keep_yearly",
-    "keep_within",
-];
-
-#[derive(Args)]
-struct Rules {
-    /// Keep this many of the newest, at most one in each interval of the configuration
-    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
-    keep_last: u32,
-    /// Keep the newest of each of this many hours
-    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
-    keep_hourly: u32,
-    /// Keep the newest of each of this many days
-    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
-    keep_daily: u32,
-    /// Keep the newest of each of this many weeks
-    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
-    keep_weekly: u32,
-    /// Keep the newest of each of this many months
-    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
-    keep_monthly: u32,
-    /// Keep the newest of each of this many years
-    #[arg(long, value_name = "N", default_value_t, hide_default_value = true)]
-    keep_yearly: u32,
-    /// Keep all that are younger than this, counted back from the newest: 30d, 2w, 6m, 1y
-    #[arg(long, value_name = "TIME")]
-    keep_within: Option<Within>,
 }
 
 /// Remove a repository, with everything in it
@@ -147,16 +113,7 @@ impl Set {
     }
 
     fn keep(&self) -> Option<Option<Keep>> {
-        let rules = &self.rules;
-        let keep = Keep {
-            keep_last: rules.keep_last,
-            keep_hourly: rules.keep_hourly,
-            keep_daily: rules.keep_daily,
-            keep_weekly: rules.keep_weekly,
-            keep_monthly: rules.keep_monthly,
-            keep_yearly: rules.keep_yearly,
-            keep_within: rules.keep_within,
-        };
+        let keep = Keep::from(self.rules.policy());
         match (self.keep_default, self.keep_all || !keep.is_empty()) {
             (true, _) => Some(None),
             (false, true) => Some(Some(keep)),

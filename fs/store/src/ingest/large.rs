@@ -17,7 +17,7 @@ mod kept;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use group::{Group, encode_segment};
+use group::Group;
 
 use crate::catalog::{Content, Part, Run, parts};
 use crate::delta::{Match, ReadAt};
@@ -412,17 +412,7 @@ impl Ingest {
         let value = segment_value(large.size - large.parts.len() as u64 * SEGMENT, &values);
         let run = match groups.iter().all(|group| matches!(group, Group::Zeros(..))) {
             true => None,
-            false => {
-                let (encoding, stored) = encode_segment(groups, self.repository.compression());
-                let run = self.writer.write_head(&stored, encoding, first)?;
-                let id = run.id;
-                self.add_row(NewRow::Run(run))?;
-                self.add_row(NewRow::Partial {
-                    key: large.key,
-                    run: id,
-                })?;
-                Some(id)
-            }
+            false => Some(self.write_segment(large.key, groups, first)?),
         };
         large.parts.push(Part { run, value });
         Ok(())

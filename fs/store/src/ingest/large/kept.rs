@@ -16,7 +16,7 @@ use crate::ingest::rows::NewRow;
 use crate::layout::{GROUP, SEGMENT, SEGMENT_GROUPS};
 use crate::read::stored_frame;
 use crate::tree_hash::{Value, segment_value};
-use crate::{Error, Result};
+use crate::{Error, Result, RunId};
 
 impl Ingest {
     /// Stores the complete groups of a segment in whose midst the push ends.
@@ -29,14 +29,18 @@ impl Ingest {
         if groups.iter().all(|group| matches!(group, Group::Zeros(..))) {
             return Ok(());
         }
+        self.write_segment(large.key, groups, first).map(drop)
+    }
+
+    /// Writes groups as a segment, of which the first is that of this number; a push that dies leaves it
+    /// for the next one.
+    pub(super) fn write_segment(&mut self, key: [u8; 16], groups: Vec<Group>, first: u64) -> Result<RunId> {
         let (encoding, stored) = encode_segment(groups, self.repository.compression());
         let run = self.writer.write_head(&stored, encoding, first)?;
         let id = run.id;
         self.add_row(NewRow::Run(run))?;
-        self.add_row(NewRow::Partial {
-            key: large.key,
-            run: id,
-        })
+        self.add_row(NewRow::Partial { key, run: id })?;
+        Ok(id)
     }
 
     /// The groups that an earlier push sent of the content that the sender calls so.
