@@ -106,6 +106,9 @@ _yored() {
             yored__subcmd__help__subcmd__repo,del)
                 cmd="yored__subcmd__help__subcmd__repo__subcmd__del"
                 ;;
+            yored__subcmd__help__subcmd__repo,forget)
+                cmd="yored__subcmd__help__subcmd__repo__subcmd__forget"
+                ;;
             yored__subcmd__help__subcmd__repo,list)
                 cmd="yored__subcmd__help__subcmd__repo__subcmd__list"
                 ;;
@@ -157,6 +160,9 @@ _yored() {
             yored__subcmd__repo,del)
                 cmd="yored__subcmd__repo__subcmd__del"
                 ;;
+            yored__subcmd__repo,forget)
+                cmd="yored__subcmd__repo__subcmd__forget"
+                ;;
             yored__subcmd__repo,help)
                 cmd="yored__subcmd__repo__subcmd__help"
                 ;;
@@ -168,6 +174,9 @@ _yored() {
                 ;;
             yored__subcmd__repo__subcmd__help,del)
                 cmd="yored__subcmd__repo__subcmd__help__subcmd__del"
+                ;;
+            yored__subcmd__repo__subcmd__help,forget)
+                cmd="yored__subcmd__repo__subcmd__help__subcmd__forget"
                 ;;
             yored__subcmd__repo__subcmd__help,help)
                 cmd="yored__subcmd__repo__subcmd__help__subcmd__help"
@@ -493,7 +502,7 @@ _yored() {
             return 0
             ;;
         yored__subcmd__help__subcmd__repo)
-            opts="list set del"
+            opts="list set forget del"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -507,6 +516,20 @@ _yored() {
             return 0
             ;;
         yored__subcmd__help__subcmd__repo__subcmd__del)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yored__subcmd__help__subcmd__repo__subcmd__forget)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -925,7 +948,7 @@ _yored() {
             return 0
             ;;
         yored__subcmd__repo)
-            opts="-c -q -h --config --json --quiet --help list set del help"
+            opts="-c -q -h --config --json --quiet --help list set forget del help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -972,8 +995,34 @@ _yored() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        yored__subcmd__repo__subcmd__forget)
+            opts="-c -q -h --yes --config --json --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --yes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         yored__subcmd__repo__subcmd__help)
-            opts="list set del help"
+            opts="list set forget del help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -987,6 +1036,20 @@ _yored() {
             return 0
             ;;
         yored__subcmd__repo__subcmd__help__subcmd__del)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yored__subcmd__repo__subcmd__help__subcmd__forget)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

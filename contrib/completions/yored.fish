@@ -118,14 +118,15 @@ complete -c yored -n "__fish_yored_using_subcommand key; and __fish_seen_subcomm
 complete -c yored -n "__fish_yored_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the keys'
 complete -c yored -n "__fish_yored_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "revoke" -d 'Revoke a key: its machine is let in no more'
 complete -c yored -n "__fish_yored_using_subcommand key; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c yored -n "__fish_yored_using_subcommand repo; and not __fish_seen_subcommand_from list set del help" -s c -l config -d 'The configuration; /etc/yore/yored.toml if none is named, and defaults if that is not there' -r -F
-complete -c yored -n "__fish_yored_using_subcommand repo; and not __fish_seen_subcommand_from list set del help" -l json -d 'Print JSON instead of text for people'
-complete -c yored -n "__fish_yored_using_subcommand repo; and not __fish_seen_subcommand_from list set del help" -s q -l quiet -d 'Print nothing that is not asked for'
-complete -c yored -n "__fish_yored_using_subcommand repo; and not __fish_seen_subcommand_from list set del help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c yored -n "__fish_yored_using_subcommand repo; and not __fish_seen_subcommand_from list set del help" -f -a "list" -d 'List the repositories'
-complete -c yored -n "__fish_yored_using_subcommand repo; and not __fish_seen_subcommand_from list set del help" -f -a "set" -d 'Change a repository; what is not named stays'
-complete -c yored -n "__fish_yored_using_subcommand repo; and not __fish_seen_subcommand_from list set del help" -f -a "del" -d 'Remove a repository, with everything in it'
-complete -c yored -n "__fish_yored_using_subcommand repo; and not __fish_seen_subcommand_from list set del help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c yored -n "__fish_yored_using_subcommand repo; and not __fish_seen_subcommand_from list set forget del help" -s c -l config -d 'The configuration; /etc/yore/yored.toml if none is named, and defaults if that is not there' -r -F
+complete -c yored -n "__fish_yored_using_subcommand repo; and not __fish_seen_subcommand_from list set forget del help" -l json -d 'Print JSON instead of text for people'
+complete -c yored -n "__fish_yored_using_subcommand repo; and not __fish_seen_subcommand_from list set forget del help" -s q -l quiet -d 'Print nothing that is not asked for'
+complete -c yored -n "__fish_yored_using_subcommand repo; and not __fish_seen_subcommand_from list set forget del help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c yored -n "__fish_yored_using_subcommand repo; and not __fish_seen_subcommand_from list set forget del help" -f -a "list" -d 'List the repositories'
+complete -c yored -n "__fish_yored_using_subcommand repo; and not __fish_seen_subcommand_from list set forget del help" -f -a "set" -d 'Change a repository; what is not named stays'
+complete -c yored -n "__fish_yored_using_subcommand repo; and not __fish_seen_subcommand_from list set forget del help" -f -a "forget" -d 'Remove snapshots, also those that are younger than the server keeps'
+complete -c yored -n "__fish_yored_using_subcommand repo; and not __fish_seen_subcommand_from list set forget del help" -f -a "del" -d 'Remove a repository, with everything in it'
+complete -c yored -n "__fish_yored_using_subcommand repo; and not __fish_seen_subcommand_from list set forget del help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from list" -s c -l config -d 'The configuration; /etc/yore/yored.toml if none is named, and defaults if that is not there' -r -F
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from list" -l json -d 'Print JSON instead of text for people'
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Print nothing that is not asked for'
@@ -147,6 +148,11 @@ complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcom
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from set" -l json -d 'Print JSON instead of text for people'
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from set" -s q -l quiet -d 'Print nothing that is not asked for'
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from forget" -l yes -d 'The repository\'s name again, instead of being asked for it' -r
+complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from forget" -s c -l config -d 'The configuration; /etc/yore/yored.toml if none is named, and defaults if that is not there' -r -F
+complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from forget" -l json -d 'Print JSON instead of text for people'
+complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from forget" -s q -l quiet -d 'Print nothing that is not asked for'
+complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from forget" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from del" -l yes -d 'The name again, instead of being asked for it' -r
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from del" -s c -l config -d 'The configuration; /etc/yore/yored.toml if none is named, and defaults if that is not there' -r -F
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from del" -l json -d 'Print JSON instead of text for people'
@@ -154,6 +160,7 @@ complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcom
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from del" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the repositories'
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from help" -f -a "set" -d 'Change a repository; what is not named stays'
+complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from help" -f -a "forget" -d 'Remove snapshots, also those that are younger than the server keeps'
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from help" -f -a "del" -d 'Remove a repository, with everything in it'
 complete -c yored -n "__fish_yored_using_subcommand repo; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c yored -n "__fish_yored_using_subcommand status" -s c -l config -d 'The configuration; /etc/yore/yored.toml if none is named, and defaults if that is not there' -r -F
@@ -216,5 +223,6 @@ complete -c yored -n "__fish_yored_using_subcommand help; and __fish_seen_subcom
 complete -c yored -n "__fish_yored_using_subcommand help; and __fish_seen_subcommand_from key" -f -a "revoke" -d 'Revoke a key: its machine is let in no more'
 complete -c yored -n "__fish_yored_using_subcommand help; and __fish_seen_subcommand_from repo" -f -a "list" -d 'List the repositories'
 complete -c yored -n "__fish_yored_using_subcommand help; and __fish_seen_subcommand_from repo" -f -a "set" -d 'Change a repository; what is not named stays'
+complete -c yored -n "__fish_yored_using_subcommand help; and __fish_seen_subcommand_from repo" -f -a "forget" -d 'Remove snapshots, also those that are younger than the server keeps'
 complete -c yored -n "__fish_yored_using_subcommand help; and __fish_seen_subcommand_from repo" -f -a "del" -d 'Remove a repository, with everything in it'
 complete -c yored -n "__fish_yored_using_subcommand help; and __fish_seen_subcommand_from mail" -f -a "test" -d 'Send a letter and say what the mail server answered'

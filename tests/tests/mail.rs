@@ -55,7 +55,13 @@ impl MailServer {
     fn start() -> Self {
         let port = free_port();
         let mut command = Command::new("aiosmtpd");
-        command.args(["-n", "-l", &format!("127.0.0.1:{port}"), "-c", "aiosmtpd.handlers.Mailbox"]);
+        command.args([
+            "-n",
+            "-l",
+            &format!("127.0.0.1:{port}"),
+            "-c",
+            "aiosmtpd.handlers.Mailbox",
+        ]);
         let folder = tempfile::tempdir().unwrap();
         command.arg(folder.path().join("mail"));
         Self::run(command, port, folder)
@@ -66,7 +72,9 @@ impl MailServer {
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
         certificates(folder.path());
         let mut command = Command::new("/usr/bin/python3");
-        command.args(["-c", OVER_TLS, how, &port.to_string()]).arg(folder.path());
+        command
+            .args(["-c", OVER_TLS, how, &port.to_string()])
+            .arg(folder.path());
         Self::run(command, port, folder)
     }
 
@@ -187,7 +195,10 @@ fn mail_goes_over_tls_to_a_server_that_is_trusted_and_to_no_other() {
         ));
         let strange = daemon.yored(&["mail", "test"]);
         let said = String::from_utf8_lossy(&strange.stderr).into_owned();
-        assert!(!strange.status.success() && said.contains("certificate"), "{how}: {said}");
+        assert!(
+            !strange.status.success() && said.contains("certificate"),
+            "{how}: {said}"
+        );
         assert_eq!(mail.letters().len(), 0, "{how}");
         let authority = mail.folder.path().join("ca.pem");
         run(daemon.command(&["mail", "test"]).env("SSL_CERT_FILE", authority));

@@ -49,7 +49,7 @@ pub fn run(context: &Context, args: &Forget) -> Result<Status> {
         .map(|spec| repository.snapshot(spec))
         .collect::<yore_store::Result<Vec<_>>>()?;
     let ids = distinct(&found);
-    let freed = repository.forget(&ids)?;
+    let freed = context.forget(&*repository, &ids)?;
     print(context, &found, &ids, &freed)?;
     Ok(Status::DONE)
 }

@@ -36,7 +36,7 @@ use anyhow::Result;
 use clap::CommandFactory;
 use yore_agent::config::AgentConfig;
 use yore_agent::target::Target;
-use yore_store::History;
+use yore_store::{Forgotten, History, SnapshotId, as_owner};
 use yore_terminal::text::{count, size};
 
 use crate::args::{Cli, Command, Global};
@@ -147,6 +147,14 @@ impl Context {
         let repository = self.open()?;
         self.sweep(&*repository)?;
         Ok(repository)
+    }
+
+    /// Forgets snapshots; in a folder as its owner.
+    pub fn forget(&self, repository: &dyn History, snapshots: &[SnapshotId]) -> Result<Forgotten> {
+        Ok(match repository.folder_here() {
+            Some(folder) => as_owner(folder, || repository.forget(snapshots))?,
+            None => repository.forget(snapshots)?,
+        })
     }
 
     /// Sweeps what commands that were cut off left, and says so.

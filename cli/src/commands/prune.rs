@@ -95,7 +95,7 @@ pub fn run(context: &Context, args: &Prune) -> Result<Status> {
             verdicts.len()
         ));
     } else if !going.is_empty() {
-        let freed = repository.forget(&going)?;
+        let freed = context.forget(&*repository, &going)?;
         context.note(&forget::sentence(&freed));
     }
     Ok(Status::DONE)

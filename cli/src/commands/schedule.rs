@@ -106,16 +106,18 @@ fn change(args: &ScheduleArgs) -> Result<AgentConfig> {
 /// When the next push is due by the schedule; changes are for the watch to see.
 pub fn next_run(config: &AgentConfig, state: &StateFolder) -> Option<Timestamp> {
     let success = state.results().success;
-    let past = Past {
+    let now = Timestamp::now();
+    let mut past = Past {
         last_push: success.and_then(|success| success.time.parse().ok()),
         pause: state.pause(),
         ..Past::default()
     };
+    past.forget_future(now);
     let table = Timetable {
         after_change: None,
         ..Timetable::new(config, &backend::own_host())
     };
-    table.next(&past).map(|(time, _)| time)
+    table.next(&past).map(|(time, _)| time.max(now))
 }
 
 /// What starts the watch service, for this user.

@@ -73,9 +73,10 @@ pub fn run(context: &Context, _args: &StatusArgs) -> Result<Status> {
     let watch = state.watch().filter(|_| watching);
     let planned = || next_run(&config, &state);
     let facts = Facts {
-        next: watch
-            .as_ref()
-            .map_or_else(planned, |watch| watch.next_run.as_ref()?.parse().ok()),
+        next: watch.as_ref().map_or_else(planned, |watch| {
+            let next: Timestamp = watch.next_run.as_ref()?.parse().ok()?;
+            Some(next.max(Timestamp::now()))
+        }),
         results: state.results(),
         pause: state.pause().filter(|pause| pause.holds(Timestamp::now())),
         config,

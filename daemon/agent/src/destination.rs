@@ -21,7 +21,7 @@ pub(crate) trait Receiver: Send {
     /// Makes the push a snapshot.
     fn commit(self: Box<Self>, unread: u64) -> Result<Committed>;
     /// Ends the push without a snapshot; what was sent waits for the next one.
-    fn abort(self: Box<Self>);
+    fn abort(self: Box<Self>, failure: &str);
     /// The same after an error; gives the one to tell.
     fn fail(self: Box<Self>, error: Error) -> Error;
 }
@@ -165,8 +165,8 @@ impl Destination {
     }
 
     /// Ends the push without a snapshot.
-    pub fn abort(self) {
-        self.pipeline.abort();
+    pub fn abort(self, failure: &str) {
+        self.pipeline.abort(failure);
     }
 
     /// The chaining values of a content's groups.
@@ -205,7 +205,7 @@ impl Receiver for Ingest {
     fn commit(self: Box<Self>, unread: u64) -> Result<Committed> {
         Ingest::commit(*self, unread)
     }
-    fn abort(self: Box<Self>) {}
+    fn abort(self: Box<Self>, _failure: &str) {}
     fn fail(self: Box<Self>, error: Error) -> Error {
         Ingest::fail(*self, error)
     }
@@ -221,7 +221,7 @@ impl Receiver for Nowhere {
     fn commit(self: Box<Self>, _unread: u64) -> Result<Committed> {
         Err(Error::Refused("nothing was kept that could be committed".into()))
     }
-    fn abort(self: Box<Self>) {}
+    fn abort(self: Box<Self>, _failure: &str) {}
     fn fail(self: Box<Self>, error: Error) -> Error {
         error
     }

@@ -116,10 +116,10 @@ impl Pipeline {
         self.end()?.commit(unread)
     }
 
-    /// Gives up: what was sent is swept.
-    pub fn abort(mut self) {
+    /// Gives up: what was sent waits for the next push. `failure` is what went wrong here, if anything did.
+    pub fn abort(mut self, failure: &str) {
         if let Ok(destination) = self.end() {
-            destination.abort();
+            destination.abort(failure);
         }
     }
 

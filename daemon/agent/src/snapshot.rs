@@ -118,7 +118,7 @@ pub enum AgentError {
 /// [`AgentError`]; then nothing was committed. Paths that cannot be read are no error:
 /// they are in [`Outcome::unreadable`].
 pub fn snapshot(target: &Target, request: SnapshotRequest, progress: &dyn Progress) -> Result<Outcome, AgentError> {
-    let roots = Roots::resolve(&request.paths)?;
+    let roots = Roots::resolve(&request.paths).inspect_err(|error| target.report(&error.to_string()))?;
     let _turn = Turn::wait(&request.cache_dir, target, &options(&roots, &request), progress)?;
     let (mut left, mut failures, mut begun) = (AGAIN, 0, Instant::now());
     loop {
@@ -216,9 +216,17 @@ fn attempt(
         }),
         Err(error) => {
             // The receiver's own error says more than that it has hung up.
-            push.destination.abort();
+            push.destination.abort(&told(&error));
             Err(error)
         }
+    }
+}
+
+/// What a server is told of an error; nothing if somebody wanted the push to end.
+fn told(error: &AgentError) -> String {
+    match error {
+        AgentError::Stopped => String::new(),
+        error => error.to_string(),
     }
 }
 
@@ -271,7 +279,7 @@ fn finish(push: Push<'_>, dry_run: bool) -> Result<Outcome, AgentError> {
         full_scan: true,
     };
     if dry_run {
-        destination.abort();
+        destination.abort("");
         return Ok(outcome);
     }
     let committed = destination.commit(outcome.unreadable.len() as u64)?;

@@ -61,6 +61,14 @@ impl Target {
         }
     }
 
+    /// Tells a server of a snapshot that failed before it could be pushed, so that its people hear of it.
+    /// That the server cannot be told is no other failure.
+    pub fn report(&self, failure: &str) {
+        if let Target::There(remote) = self {
+            let _ = remote.report(failure);
+        }
+    }
+
     /// (device, inode) of folders that a walk must not go into: the repository itself.
     pub fn skip(&self) -> Vec<(u64, u64)> {
         match self {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use yore_store::{Repository, Snapshot};
 
 use crate::accounts::{Key, RepositoryRow};
+use crate::failure::Failed;
 use crate::mail::{Enrolled, Post};
 use crate::server::Server;
 use crate::upkeep;
@@ -27,7 +28,7 @@ pub enum News {
         /// The repository.
         repository: i64,
         /// Why.
-        why: String,
+        failure: Failed,
     },
     /// Damage was found.
     Damage {
@@ -106,11 +107,14 @@ fn take(server: &Server, news: News) {
     let post = Post::new(&server.config(), &server.accounts);
     match news {
         News::Done { repository, snapshot } => look_for_losses(server, &post, repository, &snapshot),
-        News::Failed { repository, why } => post.push_failed(repository, &why),
+        News::Failed { repository, failure } => post.push_failed(repository, &failure),
         News::Damage { repository, what } => post.damage(repository, &what),
         News::Enrolled { user, key, from, how } => post.key_added(user, &key, &from, how),
         News::Used { user, used } => post.quota(user, used),
-        News::LookForOverdue => post.overdue(),
+        News::LookForOverdue => {
+            post.overdue();
+            post.lost();
+        }
     }
 }
 

@@ -51,6 +51,9 @@ pub struct Finding {
     pub text: String,
 }
 
+/// Seconds in a day.
+const DAY: i64 = 24 * 60 * 60;
+
 /// From this share of the quota on there is a warning.
 const QUOTA_WARNING: u64 = 90;
 
@@ -84,6 +87,8 @@ pub struct Age {
     pub seconds: i64,
     /// More is too much.
     pub allowed: i64,
+    /// Whether the clock has not come to it yet, by more than a day.
+    pub is_in_future: bool,
 }
 
 impl Age {
@@ -95,12 +100,14 @@ impl Age {
             since,
             seconds: skip.seconds_without(since, now, zone),
             allowed: row.max_age.unwrap_or(config.max_age).0,
+            is_in_future: since > now + DAY,
         }
     }
 
-    /// Whether it is too much.
+    /// Whether it is too much. A success of tomorrow says that the clock was wrong then, and nothing of
+    /// how old it is.
     pub fn is_overdue(&self) -> bool {
-        self.seconds > self.allowed
+        self.seconds > self.allowed || self.is_in_future
     }
 }
 

@@ -142,6 +142,9 @@ fn verify(
         if let Some(first) = share.verified.damages.first() {
             server.damage_found(row.id, share.verified.damages.len(), &first.what);
         }
+        if round.next.is_none() {
+            server.no_damage(row.id, round.began);
+        }
         let next = round.next.map(|content| content.0);
         server.accounts.set_verify_round(row.id, round.began, next)?;
     }

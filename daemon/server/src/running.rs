@@ -24,8 +24,30 @@ pub struct Seen {
     pub from: String,
     /// When it was heard of last, in seconds since 1970.
     pub heard: AtomicI64,
-    /// Ends it.
-    pub hang_up: Box<dyn Fn() + Send + Sync>,
+    /// Ends it; its agent is told why.
+    pub end: Box<dyn Fn(Ending) + Send + Sync>,
+}
+
+/// Why a session is ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Its key was revoked, or its user is gone or disabled.
+    NotLetIn,
+    /// The server is being stopped.
+    Leaving,
+    /// It was silent, and another push came, from this address.
+    TakenOver(String),
+}
+
+impl Ending {
+    /// In words, for the agent and for whoever asks later why the push failed.
+    pub fn text(&self) -> String {
+        match self {
+            Ending::NotLetIn => "this machine's key was revoked, or the account is disabled".into(),
+            Ending::Leaving => "the server is being stopped".into(),
+            Ending::TakenOver(from) => format!("it was silent, and a push from {from} took over"),
+        }
+    }
 }
 
 impl Seen {
@@ -82,7 +104,7 @@ impl Running {
             let silent = now - other.heard.load(Ordering::Relaxed);
             let patience = if silent < stale_after { ENDING } else { PUT_AWAY };
             if silent >= stale_after {
-                (other.hang_up)();
+                (other.end)(Ending::TakenOver(session.from.clone()));
                 before = Some(other.from.clone());
             }
             pushes = self.wait_for_end(pushes, repository, patience)?;
@@ -119,11 +141,11 @@ impl Running {
 mod tests {
     use super::*;
 
-    fn session(heard: i64, hang_up: impl Fn() + Send + Sync + 'static) -> Arc<Seen> {
+    fn session(heard: i64, end: impl Fn() + Send + Sync + 'static) -> Arc<Seen> {
         Arc::new(Seen {
             from: "elsewhere".into(),
             heard: heard.into(),
-            hang_up: Box::new(hang_up),
+            end: Box::new(move |_| end()),
         })
     }
 

@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::accounts::Accounts;
 use crate::config::Config;
+use crate::only::Only;
 use crate::server::Server;
 use crate::ssh::Ssh;
 use crate::{clerk, host_key, keeper, shelf};
@@ -26,6 +27,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// If the data folder, the host key or an address to listen on cannot be had.
 pub fn run(config: Config) -> Result<()> {
     let accounts = Accounts::open(&config.data)?;
+    let _only = Only::take(&config.data)?;
     let host_key = host_key::load_or_make(&config.data)?;
     accounts.clear_sessions()?;
     accounts.sweep_deleted()?;
@@ -96,8 +98,18 @@ async fn serve(server: Arc<Server>, ssh: Arc<Ssh>) -> Result<()> {
 fn reload(server: &Server) {
     match server.config().reload() {
         Ok(config) => {
+            let before = server.config();
             server.reconfigure(config);
             eprintln!("yored: configuration read again");
+            let now = server.config();
+            let wants_restart = [
+                ("data", before.data != now.data),
+                ("listen", before.listen != now.listen),
+                ("mount", before.mount != now.mount),
+            ];
+            for (key, _) in wants_restart.iter().filter(|(_, has_changed)| *has_changed) {
+                server.complain(format_args!("{key} has changed: restart yored for that"));
+            }
         }
         Err(error) => server.complain(format_args!("the configuration stays as it was: {error}")),
     }

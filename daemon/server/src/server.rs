@@ -9,10 +9,11 @@ use yore_store::{Committed, Error, Repository, Result};
 use crate::accounts::{self, Accounts, Key, RepositoryRow, User};
 use crate::clerk::{Desk, News};
 use crate::config::Config;
+use crate::failure::{Cause, Failed};
 use crate::ledger::{Ledger, Mark};
 use crate::mail::Enrolled;
 use crate::quota::Disks;
-use crate::running::{Running, RunningPush, Seen};
+use crate::running::{Ending, Running, RunningPush, Seen};
 use crate::session::Caller;
 use crate::turns::{OneEach, Turns};
 
@@ -95,8 +96,10 @@ impl Server {
         let sessions = self.sessions.lock().expect("no panic while held").clone();
         for (caller, seen) in sessions {
             let Some(seen) = seen.upgrade() else { continue };
-            if all || !self.may_stay(&caller) {
-                (seen.hang_up)();
+            if all {
+                (seen.end)(Ending::Leaving);
+            } else if !self.may_stay(&caller) {
+                (seen.end)(Ending::NotLetIn);
             }
         }
     }
@@ -229,23 +232,30 @@ impl Server {
     }
 
     /// A push has ended without a snapshot.
-    pub fn push_failed(&self, repository: i64, caller: &Caller, why: &str) {
-        self.complain(format_args!(
-            "push of {} from {} failed: {why}",
-            caller.user.name, caller.from
-        ));
-        let _ = self.accounts.record_failure(repository, self.now(), why);
-        let why = why.to_owned();
-        self.desk.tell(News::Failed { repository, why });
+    pub fn push_failed(&self, row: &RepositoryRow, caller: &Caller, failure: Failed) {
+        let name = row.full_name();
+        let why = &failure.why;
+        self.complain(format_args!("push into {name} from {} failed: {why}", caller.from));
+        let lost = failure.cause == Cause::Lost;
+        let _ = self.accounts.record_failure(row.id, self.now(), why, lost);
+        let repository = row.id;
+        self.desk.tell(News::Failed { repository, failure });
     }
 
     /// A push is a snapshot.
-    pub fn push_done(&self, repository: i64, committed: &Committed) {
-        let snapshot = &committed.snapshot;
+    pub fn push_done(&self, row: &RepositoryRow, caller: &Caller, committed: &Committed) {
+        let (snapshot, repository) = (&committed.snapshot, row.id);
+        eprintln!(
+            "yored: push into {} from {}: snapshot {}",
+            row.full_name(),
+            caller.from,
+            snapshot.name
+        );
         let bytes = self.repository_row(repository).map_or(0, |row| row.bytes);
+        // Not the snapshot's time, which stays behind where the clock was wrong once.
         let _ = self
             .accounts
-            .record_success(repository, &snapshot.name, snapshot.time, bytes);
+            .record_success(repository, &snapshot.name, self.now(), bytes);
         let snapshot = Box::new(snapshot.clone());
         self.desk.tell(News::Done { repository, snapshot });
     }
@@ -255,6 +265,11 @@ impl Server {
         let text = format!("{count} found, the first: {first}");
         let _ = self.accounts.record_damage(repository, &text);
         self.desk.tell(News::Damage { repository, what: text });
+    }
+
+    /// All data was read back since this time and there was no damage; what was found before is no more.
+    pub fn no_damage(&self, repository: i64, began: i64) {
+        let _ = self.accounts.clear_damage(repository, began);
     }
 
     /// A key was enrolled.
@@ -301,7 +316,7 @@ mod tests {
         let seen = Arc::new(Seen {
             from: "here".into(),
             heard: AtomicI64::new(server.now()),
-            hang_up: Box::new(|| {}),
+            end: Box::new(|_| {}),
         });
         let (push, _) = server.running.begin(row.id, &seen, server.now(), 60).unwrap();
         server.ledger.take(user.id, row.id, 5000, None).unwrap();

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Shutdown, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,9 +31,6 @@ const HASHING: usize = 2;
 /// Lines of the log after which one about a failed login may go.
 const FAILED_LOGINS: i64 = 100_000;
 
-/// How long an agent may take to fetch what was said to it last.
-const LINGER: Duration = Duration::from_secs(5);
-
 /// What all connections share.
 pub struct Ssh {
     server: Arc<Server>,
@@ -41,6 +38,8 @@ pub struct Ssh {
     logins: Logins,
     hashing: tokio::sync::Semaphore,
     connections: Mutex<HashMap<IpAddr, usize>>,
+    /// When a connection that was refused was told of last.
+    told_refused: AtomicI64,
     /// One for each session that runs; the daemon waits for all.
     sessions: Arc<tokio::sync::Semaphore>,
 }
@@ -76,6 +75,7 @@ impl Ssh {
             logins: Logins::default(),
             hashing: tokio::sync::Semaphore::new(HASHING),
             connections: Mutex::default(),
+            told_refused: AtomicI64::new(0),
             sessions: Arc::new(tokio::sync::Semaphore::new(SESSIONS as usize)),
         })
     }
@@ -84,11 +84,10 @@ impl Ssh {
     pub async fn accept(self: Arc<Self>, listener: TcpListener) {
         loop {
             match listener.accept().await {
-                Ok((stream, peer)) => {
-                    if let Some(counted) = self.count(peer.ip()) {
-                        tokio::spawn(self.clone().connection(stream, peer, counted));
-                    }
-                }
+                Ok((stream, peer)) => match self.count(peer.ip()) {
+                    Some(counted) => drop(tokio::spawn(self.clone().connection(stream, peer, counted))),
+                    None => self.tell_refused(peer.ip()),
+                },
                 // Out of descriptors, for instance: the others shall end first.
                 Err(error) => {
                     self.server
@@ -102,6 +101,20 @@ impl Ssh {
     /// Waits until every session has ended.
     pub async fn all_ended(&self) {
         let _ = self.sessions.acquire_many(SESSIONS).await;
+    }
+
+    /// Says that there are too many connections; once a minute, as there may be very many.
+    fn tell_refused(&self, address: IpAddr) {
+        let now = self.server.now();
+        let last = self.told_refused.swap(now, Ordering::Relaxed);
+        if now < last + 60 {
+            self.told_refused.store(last, Ordering::Relaxed);
+            return;
+        }
+        self.server.complain(format_args!(
+            "a connection from {} is refused: max_connections or max_connections_per_address is reached",
+            address.to_canonical()
+        ));
     }
 
     /// Counts a connection, unless there are too many.
@@ -276,7 +289,12 @@ impl server::Handler for Guest {
 
     async fn auth_password(&mut self, user: &str, password: &str) -> Result<Auth, Self::Error> {
         let (address, now) = (self.peer.ip(), self.ssh.server.now());
+        let shown: String = user.chars().take(64).collect();
         if !self.ssh.logins.try_now(address, now) {
+            self.ssh.server.complain(format_args!(
+                "login of {shown} from {} refused: too many failures from this address",
+                self.from()
+            ));
             return Ok(Auth::reject());
         }
         self.caller = self.by_password(user, password).await;
@@ -284,7 +302,10 @@ impl server::Handler for Guest {
             self.ssh.logins.succeeded(address);
             return Ok(Auth::Accept);
         }
-        let (user, from) = (user.chars().take(64).collect::<String>(), self.from());
+        let (user, from) = (shown, self.from());
+        self.ssh
+            .server
+            .complain(format_args!("login of {user} from {from} failed"));
         self.asked(move |server| server.accounts.login_failed(&user, &from, FAILED_LOGINS))
             .await;
         Ok(Auth::reject())
@@ -357,10 +378,10 @@ impl server::Handler for Guest {
             let _ = socket.shutdown(Shutdown::Both);
         });
         let (soon, runtime) = (hang_up.clone(), Handle::current());
-        let linger = move || {
+        let linger = move |time| {
             let soon = soon.clone();
             runtime.spawn(async move {
-                tokio::time::sleep(LINGER).await;
+                tokio::time::sleep(time).await;
                 soon();
             });
         };

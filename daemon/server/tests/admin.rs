@@ -66,11 +66,11 @@ fn users_are_added_changed_listed_and_removed() {
         "--email",
         "ann@example.org",
         "--unix-user",
-        "ann",
+        "nobody",
     ]);
     assert_eq!(
         (&ann["may_prune"], &ann["quota"], &ann["unix_user"]),
-        (&true.into(), &(20u64 << 30).into(), &"ann".into())
+        (&true.into(), &(20u64 << 30).into(), &"nobody".into())
     );
     let ann = bench.json(&["user", "set", "ann", "--may-prune=false", "--quota", "none"]);
     assert_eq!(
@@ -215,6 +215,9 @@ fn a_repository_in_use_stays() {
         what: "push",
     };
     bench.accounts().session_begin(&session).unwrap();
+    // As a daemon that runs holds it.
+    let lock = std::fs::File::create(bench.data().join("yored.lock")).unwrap();
+    lock.lock().unwrap();
     let output = bench.yored(&["repo", "del", "ann/docs", "--yes", "ann/docs"]);
     assert!(
         status(&output) == 1 && stderr(&output).contains("from 10.0.0.1"),
@@ -225,6 +228,14 @@ fn a_repository_in_use_stays() {
     let shown = bench.text(&["status"]);
     assert!(shown.lines().nth(1).unwrap().starts_with("ann   docs"), "{shown}");
     assert_eq!(bench.json(&["status"])["sessions"][0]["from"], "10.0.0.1");
+    // What a daemon that died has left keeps nobody from anything.
+    drop(lock);
+    let status = bench.json(&["status"]);
+    assert_eq!(
+        (&status["running"], &status["sessions"]),
+        (&false.into(), &serde_json::json!([]))
+    );
+    bench.text(&["repo", "del", "ann/docs", "--yes", "ann/docs"]);
 }
 
 #[test]
@@ -291,7 +302,7 @@ fn a_check_says_what_is_wrong() {
     accounts
         .record_success(id, "2026-11-21_03-14-59", accounts.now() - 3 * 86_400, 1)
         .unwrap();
-    accounts.record_failure(id, accounts.now(), "no | room").unwrap();
+    accounts.record_failure(id, accounts.now(), "no | room", false).unwrap();
     let (code, said) = check(&["--nagios"]);
     assert_eq!((code, said.matches('|').count()), (2, 1), "{said}");
     assert!(

@@ -72,7 +72,7 @@ fn work(accounts: &Accounts, user: i64, name: &UserName, token: &str) {
         }
     }
     accounts.record_success(made.id, "2026-11-21_03-14-59", 1, 2).unwrap();
-    accounts.record_failure(made.id, 3, "no").unwrap();
+    accounts.record_failure(made.id, 3, "no", false).unwrap();
     accounts.suspend_pruning(made.id, "gone").unwrap();
     accounts.record_damage(made.id, "pack 1").unwrap();
     assert!(accounts.mail_due("failed", "ann/docs", 5).unwrap());

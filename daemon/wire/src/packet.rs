@@ -125,6 +125,8 @@ pub enum FailureKind {
     NoRepository,
     /// A key that was revoked wants to be enrolled.
     KeyRevoked,
+    /// The server is being stopped: come again.
+    Leaving,
 }
 
 record!(Hello {
@@ -151,6 +153,7 @@ variants!(FailureKind, "failure" {
     8 => OverFloor { free, floor, needed },
     9 => NoRepository,
     10 => KeyRevoked,
+    11 => Leaving,
 });
 
 impl From<&Error> for Failure {
@@ -190,10 +193,10 @@ impl Failure {
             FailureKind::Denied => Error::Denied(text),
             FailureKind::Again => Error::Again(text),
             FailureKind::KeyRevoked => Error::KeyRevoked,
-            FailureKind::NoRepository | FailureKind::Other => Error::Elsewhere {
+            kind @ (FailureKind::NoRepository | FailureKind::Other | FailureKind::Leaving) => Error::Elsewhere {
                 place: place.to_owned(),
                 message: text,
-                lost: false,
+                lost: kind == FailureKind::Leaving,
             },
         }
     }

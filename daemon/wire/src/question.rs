@@ -129,7 +129,10 @@ pub enum Question {
         unread: u64,
     },
     /// Ends the push without a snapshot; what was sent waits for the next one.
-    Abort,
+    Abort {
+        /// What went wrong at the agent; empty if it was told to stop.
+        failure: String,
+    },
     /// Tells of a snapshot that failed before it could be pushed.
     Report {
         /// Why.
@@ -342,7 +345,7 @@ variants!(Question, "question" {
     34 => BaseValues { hash },
     35 => Signature { hash, block_len, ranges },
     36 => Commit { unread },
-    37 => Abort,
+    37 => Abort { failure },
     38 => Report { failure },
 });
 

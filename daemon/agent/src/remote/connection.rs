@@ -221,11 +221,20 @@ impl Shared {
         self.writer.lock().expect("no panic while held")
     }
 
+    /// The error of a connection that is gone. What the server said before says more than that.
+    fn gone(&self, state: &State, error: &str) -> Error {
+        match (&state.push_failed, &state.lost) {
+            (Some(failure), _) => failure.clone().into_error(&self.place),
+            (None, Some(why)) => elsewhere(&self.place, why, true),
+            (None, None) => elsewhere(&self.place, error, true),
+        }
+    }
+
     fn register(&self) -> Result<(u64, Receiver<Piece>)> {
         let (pieces, fetched) = sync_channel(WAITING);
         let mut state = self.state();
-        if let Some(why) = &state.lost {
-            return Err(elsewhere(&self.place, why, true));
+        if state.lost.is_some() {
+            return Err(self.gone(&state, ""));
         }
         state.next += 1;
         let number = state.next;
@@ -248,11 +257,7 @@ impl Shared {
         written.map_err(|error| match error.kind() {
             io::ErrorKind::InvalidInput => Error::Refused(error.to_string()),
             // The reader may have heard the reason.
-            _ => elsewhere(
-                &self.place,
-                self.state().lost.clone().unwrap_or_else(|| error.to_string()),
-                true,
-            ),
+            _ => self.gone(&self.state(), &error.to_string()),
         })
     }
 
@@ -324,8 +329,7 @@ impl Iterator for Answers {
                 }
                 Err(_) => {
                     self.is_done = true;
-                    let why = self.shared.state().lost.clone();
-                    return Some(Err(elsewhere(&self.shared.place, why.unwrap_or_default(), true)));
+                    return Some(Err(self.shared.gone(&self.shared.state(), "")));
                 }
             }
         }

@@ -69,7 +69,7 @@ pub enum ConnectError {
         pinned: String,
     },
     /// It does not let us in.
-    #[error("{address}: {user} is not let in {}", if *.by_key { "with this machine's key; was it revoked? `yore link` enrols it again" } else { "with this password or invitation; an invitation can be used once, until it expires" })]
+    #[error("{address}: {user} is not let in {}", if *.by_key { "with this machine's key; was it revoked, or the account disabled? `yore link --force` enrols it again" } else { "with this password or invitation; an invitation can be used once, until it expires; after some failures an address waits a minute" })]
     Login {
         /// The server.
         address: String,

@@ -103,7 +103,7 @@ fn listen(said: impl Read + Send + 'static) -> std::io::Result<Receiver<String>>
 fn judge(line: &str) -> Option<String> {
     let says = |text: &str| line.contains(text);
     let why = if says("Permission denied (") || says("Too many authentication failures") {
-        "is this machine's key revoked? `yore link` enrols it again"
+        "is this machine's key revoked? `yore link --force` enrols it again"
     } else if says("Host key verification failed") {
         "if the server was really set up anew, `yore link --force` it again"
     } else if says("subsystem request failed") {

@@ -77,8 +77,9 @@ impl Receiver for There {
         }
     }
 
-    fn abort(self: Box<Self>) {
-        let _ = self.connection.ask_one(Question::Abort);
+    fn abort(self: Box<Self>, failure: &str) {
+        let failure = failure.to_owned();
+        let _ = self.connection.ask_one(Question::Abort { failure });
     }
 
     fn fail(self: Box<Self>, error: yore_store::Error) -> yore_store::Error {

@@ -6,7 +6,7 @@ use yore_store::delta::{Op, Scanner, block_len_for};
 use yore_store::{Body, GROUP, Hash, Kind, MEDIUM, Meta, PushOptions, group_value};
 use yore_wire::Message;
 
-use super::{AgentError, Outcome, Progress, begin, blank, finish};
+use super::{AgentError, Outcome, Progress, begin, blank, finish, told};
 use crate::destination::Destination;
 use crate::metadata::Stat;
 use crate::push::Push;
@@ -37,7 +37,7 @@ pub fn snapshot_stdin(
     match send_stream(&mut push, name, input) {
         Ok(()) => finish(push, false),
         Err(error) => {
-            push.destination.abort();
+            push.destination.abort(&told(&error));
             Err(error)
         }
     }

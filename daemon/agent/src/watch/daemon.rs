@@ -150,6 +150,7 @@ impl Daemon {
 
     fn begin(&mut self) {
         self.heed_results();
+        self.past.forget_future(Timestamp::now());
         self.watch_anew();
         let watches = self.watcher.as_ref().map_or(0, |watcher| watcher.lock().watches());
         let next = match self.table.next(&self.past) {
@@ -164,6 +165,7 @@ impl Daemon {
     fn run(&mut self, messages: &Receiver<Message>) {
         while !self.has_ended() {
             let now = Timestamp::now();
+            self.past.forget_future(now);
             self.heed_pause(now);
             self.reload();
             self.push_if_due(now);
@@ -279,7 +281,10 @@ impl Daemon {
         if what(&before) != what(&self.config) {
             self.watch_anew();
         }
-        (self.past.retry_at, self.failures, self.failing_since) = (None, 0, None);
+        // It may have been changed because of what failed.
+        let has_failed = self.past.retry_at.is_some() || self.past.given_up.is_some();
+        self.past.retry_at = has_failed.then(Timestamp::now);
+        (self.failures, self.failing_since) = (0, None);
         self.say(&format!(
             "read {} again",
             self.setting.config_folder.join(FILE).display()

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -81,12 +82,12 @@ impl PushError {
 
     /// Whether another attempt may do.
     pub fn may_pass(&self) -> bool {
-        matches!(self, PushError::Open(_) | PushError::Push(_))
+        matches!(self, PushError::Before(_) | PushError::Open(_) | PushError::Push(_))
     }
 }
 
 /// Pushes once. `marks` is asked after the command before the push has run, for what it changed
-/// to be in it; `None` is everything.
+/// to be in it; `None` is everything. For `retry_for` it goes on by itself when the connection breaks.
 ///
 /// # Errors
 /// [`PushError`]; it is in the state folder too, unless it is a stop.
@@ -94,10 +95,20 @@ pub fn push_once(
     setting: &Setting,
     config: &AgentConfig,
     marks: impl FnOnce() -> Option<Marks>,
+    retry_for: Duration,
     progress: &dyn Progress,
 ) -> Result<Outcome, PushError> {
     let started = Timestamp::now();
-    let result = attempt(setting, config, marks, progress);
+    let result = attempt(setting, config, marks, retry_for, progress);
+    if let Err(
+        error @ (PushError::Before(HookError::Failed { .. } | HookError::Start { .. })
+        | PushError::NothingIncluded
+        | PushError::Filter(_)),
+    ) = &result
+        && let Ok(target) = (setting.open)(config)
+    {
+        target.report(&error.to_string());
+    }
     if !matches!(&result, Err(error) if error.is_stop()) {
         if let Err(error) = record(&setting.state, &result, started) {
             (setting.say)(&error.to_string());
@@ -111,6 +122,7 @@ fn attempt(
     setting: &Setting,
     config: &AgentConfig,
     marks: impl FnOnce() -> Option<Marks>,
+    retry_for: Duration,
     progress: &dyn Progress,
 ) -> Result<Outcome, PushError> {
     if config.include.is_empty() {
@@ -132,7 +144,7 @@ fn attempt(
         cache_dir: setting.cache_dir.clone(),
         limit: None,
         limit_rate: None,
-        retry_for: std::time::Duration::ZERO,
+        retry_for,
         marks: marks(),
     };
     Ok(snapshot(&target, request, progress)?)

@@ -49,6 +49,23 @@ pub struct Past {
     pub pause: Option<Pause>,
 }
 
+impl Past {
+    /// Forgets what the clock has not come to yet: it was wrong then, and would be waited for.
+    pub fn forget_future(&mut self, now: Timestamp) {
+        let soon = later(now, Duration::from_secs(60));
+        let times = [
+            &mut self.last_push,
+            &mut self.given_up,
+            &mut self.last_full,
+            &mut self.first_change,
+            &mut self.last_change,
+        ];
+        for time in times {
+            *time = time.filter(|time| *time <= soon);
+        }
+    }
+}
+
 /// Why there is a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
@@ -164,6 +181,16 @@ mod tests {
             last_full: Some(at(time)),
             ..Past::default()
         }
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_once_is_not_waited_for() {
+        let mut past = pushed("09:30:00");
+        past.forget_future(at("09:00:00"));
+        assert_eq!(past, Past::default());
+        let mut past = pushed("09:30:00");
+        past.forget_future(at("09:29:30"));
+        assert_eq!(past, pushed("09:30:00"), "clocks are never quite the same");
     }
 
     #[test]

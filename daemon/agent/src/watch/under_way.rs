@@ -4,6 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use super::open_files::open_for_writing;
 use super::push::{PushError, Setting, push_once};
@@ -56,7 +57,7 @@ pub(super) fn spawn(
                 _ => None,
             }
         };
-        let result = push_once(&setting, &config, marks, &*progress);
+        let result = push_once(&setting, &config, marks, Duration::ZERO, &*progress);
         done(Finished { result, work });
     };
     thread::Builder::new().name("push".into()).spawn(push)?;

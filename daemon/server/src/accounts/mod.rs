@@ -49,7 +49,7 @@ use yore_store::{Clock, SystemClock};
 
 pub use audit::{AuditRow, By};
 pub use error::{Error, Result};
-pub use folders::DATABASE;
+pub use folders::{DATABASE, give};
 pub use keys::Key;
 pub use names::{RepositoryName, UserName};
 pub use passwords::PasswordHash;

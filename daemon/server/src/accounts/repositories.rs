@@ -40,6 +40,8 @@ pub struct RepositoryRow {
     pub last_failure: Option<(i64, String)>,
     /// Whether the last push that ended was the one that failed.
     pub last_push_failed: bool,
+    /// Whether it only lost its connection.
+    pub last_push_lost: bool,
     /// What it takes on the disk.
     pub bytes: u64,
     /// How often its agent means to push.
@@ -59,6 +61,9 @@ impl RepositoryRow {
         format!("{}/{}", self.user_name, self.name)
     }
 }
+
+/// A push that lost its connection, in the column `failed`.
+const LOST: i64 = 2;
 
 const SELECT: &str = "SELECT repositories.id, user, users.name, repositories.name, machine, key, claimed_by,
     repositories.created, keep, keep_at_least, max_age, skip_weekdays, success_time, success_snapshot, failure_time,
@@ -85,7 +90,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<RepositoryRow> {
         skip_weekdays: parsed(row, 11, str::parse)?,
         last_success: when_and_what(row, 12)?,
         last_failure: when_and_what(row, 14)?,
-        last_push_failed: row.get(24)?,
+        last_push_failed: row.get::<_, i64>(24)? > 0,
+        last_push_lost: row.get::<_, i64>(24)? == LOST,
         bytes: bytes(row.get(16)?),
         interval_seen: seconds(17)?,
         pruning_suspended: when_and_what(row, 18)?,
@@ -208,12 +214,13 @@ impl Accounts {
         )
     }
 
-    /// Remembers a push that failed.
-    pub fn record_failure(&self, repository: i64, time: i64, why: &str) -> Result<()> {
+    /// Remembers a push that failed; `lost` if that was only its connection.
+    pub fn record_failure(&self, repository: i64, time: i64, why: &str, lost: bool) -> Result<()> {
+        let failed = if lost { LOST } else { 1 };
         self.update(
             repository,
-            "failure_time = ?, failure_why = ?, failed = 1",
-            &[&time, &why],
+            "failure_time = ?, failure_why = ?, failed = ?",
+            &[&time, &why, &failed],
         )
     }
 
@@ -239,9 +246,11 @@ impl Accounts {
         self.update(repository, "damage_time = ?, damage = ?", &[&now, &damage])
     }
 
-    /// Remembers that a whole verification found no damage.
-    pub fn clear_damage(&self, repository: i64) -> Result<()> {
-        self.update(repository, "damage_time = NULL, damage = NULL", &[])
+    /// Remembers that a whole verification, which began then, found no damage.
+    pub fn clear_damage(&self, repository: i64, began: i64) -> Result<()> {
+        let sql = "UPDATE repositories SET damage_time = NULL, damage = NULL WHERE id = ? AND damage_time < ?";
+        self.connection().prepare_cached(sql)?.execute((repository, began))?;
+        Ok(())
     }
 
     /// Prunes nothing here from now on; the first reason stays.

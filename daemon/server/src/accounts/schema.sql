@@ -46,7 +46,7 @@ CREATE TABLE repositories (
   success_snapshot TEXT,
   failure_time INTEGER,
   failure_why TEXT,
-  failed INTEGER NOT NULL DEFAULT 0, -- whether the last push that ended was the one that failed
+  failed INTEGER NOT NULL DEFAULT 0, -- the last push that ended: 0 well, 1 failed, 2 lost its connection
   bytes INTEGER NOT NULL DEFAULT 0,
   interval_seen INTEGER,            -- seconds between pushes, as its agent has it
   suspended_time INTEGER,           -- pruning is suspended since, and why

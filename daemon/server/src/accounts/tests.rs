@@ -278,10 +278,12 @@ fn a_repository_is_remembered() {
     );
     let again = accounts.add_repository(bench.ann.id, &made.name, None, None, "x");
     assert!(matches!(again, Err(Error::RepositoryExists(_))));
-    accounts.record_failure(made.id, 100, "quota").unwrap();
+    accounts.record_failure(made.id, 100, "quota", false).unwrap();
     assert!(accounts.repository_by_id(made.id).unwrap().last_push_failed);
     accounts.record_success(made.id, "2026-11-21_03-14-59", 200, 7).unwrap();
-    accounts.record_failure(made.id, 200, "in the same second").unwrap();
+    accounts
+        .record_failure(made.id, 200, "in the same second", false)
+        .unwrap();
     assert!(accounts.repository_by_id(made.id).unwrap().last_push_failed);
     accounts.record_success(made.id, "2026-11-21_03-14-59", 200, 7).unwrap();
     accounts.set_interval_seen(made.id, Some(Seconds(3600))).unwrap();

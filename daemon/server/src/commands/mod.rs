@@ -26,6 +26,7 @@ use crate::accounts::{Accounts, By, User, UserName};
 use crate::args::{Cli, Command, Global};
 use crate::config::Config;
 use crate::error::Status;
+use crate::only::Only;
 
 /// Does what the command line says.
 ///
@@ -64,6 +65,16 @@ impl Context {
     /// The accounts of the configured data folder.
     pub fn accounts(&self) -> Result<Accounts> {
         Ok(Accounts::open(&self.config()?.data)?)
+    }
+
+    /// The same, to remove something that no session may be at: those that a daemon which died has left
+    /// are none.
+    pub fn accounts_at_rest(&self) -> Result<Accounts> {
+        let accounts = self.accounts()?;
+        if !Only::is_taken(accounts.data()) {
+            accounts.clear_sessions()?;
+        }
+        Ok(accounts)
     }
 
     /// A line that is good to know, unless it is to be quiet or to print JSON.

@@ -1,8 +1,11 @@
 //! `yored repo`: repositories, their settings and their end.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use yore_store::{History, Repository, SnapshotId, as_owner};
 use yore_terminal::output::{Out, Table};
 use yore_terminal::rules::Rules;
 use yore_terminal::text::{one_line, size, time};
@@ -24,6 +27,7 @@ use crate::weekdays::Weekdays;
 pub enum Repo {
     List(List),
     Set(Box<Set>),
+    Forget(Forget),
     Del(Del),
 }
 
@@ -73,6 +77,30 @@ pub struct Set {
     /// Prune again, after it was suspended because most files had vanished or changed
     #[arg(long)]
     resume_pruning: bool,
+}
+
+/// Remove snapshots, also those that are younger than the server keeps
+///
+/// This cannot be undone. The repository's name is asked for again on the terminal.
+#[derive(Args)]
+#[command(after_long_help = "\
+Example:
+  yored repo forget ann/laptop 2026-11-20_03-14-59 --yes ann/laptop
+
+JSON: one object:
+  user, repository  where they were
+  snapshots         array of the names that were removed
+  freed             bytes fewer that the repository's files have")]
+pub struct Forget {
+    /// The repository
+    #[arg(value_name = "USER/NAME")]
+    name: FullName,
+    /// The snapshots: names, the beginnings of names, latest, latest~2
+    #[arg(value_name = "SNAPSHOT", required = true)]
+    snapshots: Vec<String>,
+    /// The repository's name again, instead of being asked for it
+    #[arg(long, value_name = "USER/NAME")]
+    yes: Option<String>,
 }
 
 /// Remove a repository, with everything in it
@@ -135,6 +163,7 @@ pub fn run(context: &Context, command: &Repo) -> Result<Status> {
     match command {
         Repo::List(args) => list(context, args),
         Repo::Set(args) => set(context, args),
+        Repo::Forget(args) => forget(context, args),
         Repo::Del(args) => del(context, args),
     }
 }
@@ -167,7 +196,7 @@ struct Removed<'a> {
 }
 
 fn del(context: &Context, args: &Del) -> Result<Status> {
-    let accounts = context.accounts()?;
+    let accounts = context.accounts_at_rest()?;
     let FullName { user, repository } = &args.name;
     let name = known(&accounts, &args.name)?.full_name();
     let doing = format!("the removal of repository {name} and of every backup in it");
@@ -178,6 +207,41 @@ fn del(context: &Context, args: &Del) -> Result<Status> {
         repository: repository.as_str(),
     };
     context.done(format!("removed repository {name}"), &removed)
+}
+
+#[derive(Serialize)]
+struct ForgottenObject<'a> {
+    user: &'a str,
+    repository: &'a str,
+    snapshots: &'a [String],
+    freed: i64,
+}
+
+fn forget(context: &Context, args: &Forget) -> Result<Status> {
+    let accounts = context.accounts()?;
+    let row = known(&accounts, &args.name)?;
+    let path = accounts.repository_path(&row.user_name, &row.name);
+    let name = row.full_name();
+    let chosen = as_owner(&path, || {
+        let repository = Arc::new(Repository::open(&path)?);
+        let found = |spec: &String| History::snapshot(&repository, spec);
+        args.snapshots.iter().map(found).collect::<yore_store::Result<Vec<_>>>()
+    })?;
+    let names: Vec<String> = chosen.iter().map(|snapshot| snapshot.name.clone()).collect();
+    let doing = format!("the removal of {} from {name}", names.join(", "));
+    confirm(&doing, &name, args.yes.as_deref())?;
+    let freed = as_owner(&path, || {
+        let ids: Vec<SnapshotId> = chosen.iter().map(|snapshot| snapshot.id).collect();
+        Repository::forget(&Arc::new(Repository::open(&path)?), &ids)
+    })?;
+    as_caller(|by| accounts.audit(by.who, &format!("forget {name}"), by.from, &names.join(" "), ""))?;
+    let removed = ForgottenObject {
+        user: row.user_name.as_str(),
+        repository: row.name.as_str(),
+        snapshots: &names,
+        freed: freed.bytes,
+    };
+    context.done(format!("removed {} from {name}", names.join(", ")), &removed)
 }
 
 fn list(context: &Context, args: &List) -> Result<Status> {

@@ -11,8 +11,9 @@ use super::Context;
 use super::objects::{REPOSITORY_FIELDS, RepositoryObject, SESSION_FIELDS, SessionObject};
 use crate::accounts::{RepositoryRow, SessionRow};
 use crate::config::Config;
-use crate::error::Status;
+use crate::error::{Status, warn};
 use crate::health::Age;
+use crate::only::Only;
 
 /// Show who is connected, and each repository's last success, last failure, age and size
 ///
@@ -21,6 +22,7 @@ use crate::health::Age;
 #[derive(Args)]
 #[command(after_long_help = format!("\
 JSON: one object:
+  running       whether the daemon runs
   sessions      array of objects, who is connected now:
 {SESSION_FIELDS}
   repositories  array of objects:
@@ -33,6 +35,7 @@ pub struct StatusArgs {}
 
 #[derive(Serialize)]
 struct StatusObject<'a> {
+    running: bool,
     sessions: Vec<SessionObject<'a>>,
     repositories: Vec<Each<'a>>,
 }
@@ -52,9 +55,18 @@ pub fn run(context: &Context, _args: &StatusArgs) -> Result<Status> {
     let config = context.config()?;
     let accounts = context.accounts()?;
     let (sessions, rows, now) = (accounts.sessions()?, accounts.repositories()?, accounts.now());
+    let runs = Only::is_taken(&config.data);
+    // A daemon that died has left its own.
+    let sessions = if runs { sessions } else { Vec::new() };
+    if !runs {
+        warn("yored does not run here: no backups are received; `yored serve` receives them");
+    }
     let mut out = Out::new();
     match context.global.json {
-        true => out.object(&object(&sessions, &rows, &config, now))?,
+        true => out.object(&StatusObject {
+            running: runs,
+            ..object(&sessions, &rows, &config, now)
+        })?,
         false => print(&mut out, &sessions, &rows, &config, now)?,
     }
     out.finish()?;
@@ -80,6 +92,7 @@ fn object<'a>(sessions: &'a [SessionRow], rows: &'a [RepositoryRow], config: &Co
         }
     };
     StatusObject {
+        running: true,
         sessions: sessions.iter().map(SessionObject::from).collect(),
         repositories: rows.iter().map(each).collect(),
     }

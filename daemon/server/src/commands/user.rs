@@ -118,6 +118,13 @@ impl Settings {
             true => Some(Some(PasswordHash::new(&read_password()?)?)),
             false => None,
         };
+        let unix_user = self.unix_user.as_ref().and_then(|Or(user)| user.as_ref());
+        if let Some(user) = unix_user.filter(|user| uzers::get_user_by_name(user.as_str()).is_none()) {
+            return Err(Usage(format!(
+                "--unix-user {user}: there is no such Unix user on this machine"
+            ))
+            .into());
+        }
         Ok(UserChange {
             email: self.email.clone().map(|Or(email)| email.map(|email| email.0)),
             quota: self.quota.as_ref().map(|Or(quota)| quota.map(|quota| quota.0)),
@@ -184,7 +191,7 @@ struct Removed<'a> {
 }
 
 fn del(context: &Context, args: &Del) -> Result<Status> {
-    let accounts = context.accounts()?;
+    let accounts = context.accounts_at_rest()?;
     let name = &args.name;
     known_user(&accounts, name)?;
     if args.with_repositories {

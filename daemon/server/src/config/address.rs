@@ -10,8 +10,8 @@ use super::DEFAULT_PORT;
 pub struct Address {
     /// A name or an IP address, without brackets.
     pub host: String,
-    /// The TCP port.
-    pub port: u16,
+    /// The TCP port; where the server listens if none was said.
+    pub port: Option<u16>,
 }
 
 impl Address {
@@ -19,7 +19,7 @@ impl Address {
     pub fn new(host: impl Into<String>, port: u16) -> Self {
         Address {
             host: host.into(),
-            port,
+            port: Some(port),
         }
     }
 
@@ -47,7 +47,8 @@ impl FromStr for Address {
         };
         let host = host.strip_prefix('[').map_or(Some(host), |host| host.strip_suffix(']'));
         let host = host.filter(|host| is_host(host)).ok_or_else(bad)?;
-        Ok(Address::new(host, port.unwrap_or(DEFAULT_PORT)))
+        let host = host.to_owned();
+        Ok(Address { host, port })
     }
 }
 
@@ -65,8 +66,8 @@ impl fmt::Display for Address {
             false => f.write_str(&self.host)?,
         }
         match self.port {
-            DEFAULT_PORT => Ok(()),
-            port => write!(f, ":{port}"),
+            None | Some(DEFAULT_PORT) => Ok(()),
+            Some(port) => write!(f, ":{port}"),
         }
     }
 }
@@ -78,12 +79,12 @@ mod tests {
     #[test]
     fn hosts_with_and_without_ports() {
         for (text, host, port, shown) in [
-            ("backup", "backup", 2222, "backup"),
-            ("backup:2222", "backup", 2222, "backup"),
-            ("10.0.0.1:22", "10.0.0.1", 22, "10.0.0.1:22"),
-            ("[::1]:7", "::1", 7, "[::1]:7"),
-            ("[::1]", "::1", 2222, "[::1]"),
-            ("fe80::1", "fe80::1", 2222, "[fe80::1]"),
+            ("backup", "backup", None, "backup"),
+            ("backup:2222", "backup", Some(2222), "backup"),
+            ("10.0.0.1:22", "10.0.0.1", Some(22), "10.0.0.1:22"),
+            ("[::1]:7", "::1", Some(7), "[::1]:7"),
+            ("[::1]", "::1", None, "[::1]"),
+            ("fe80::1", "fe80::1", None, "[fe80::1]"),
         ] {
             let address: Address = text.parse().unwrap();
             assert_eq!(

@@ -227,16 +227,26 @@ impl Config {
         if !self.data.is_absolute() {
             return Err(format!("data: {} is not an absolute path", self.data.display()));
         }
+        let limits = [
+            ("max_connections", self.max_connections as i64),
+            ("max_connections_per_address", self.max_connections_per_address as i64),
+            ("login_timeout", self.login_timeout.0),
+            ("stale_after", self.stale_after.0),
+            ("max_age", self.max_age.0),
+        ];
+        if let Some((key, _)) = limits.iter().find(|(_, value)| *value < 1) {
+            return Err(format!("{key}: must be more than nothing"));
+        }
         self.mail.check()
     }
 
-    /// What agents are told to reach: `address`; else the first of `listen`, where this machine's
+    /// What agents are told to reach: `address`, at the port of `listen` if it has none; else the first of `listen`, where this machine's
     /// name stands for "every address".
     pub fn reachable(&self) -> Address {
         let listen = self.listen.first();
         let port = listen.map_or(DEFAULT_PORT, SocketAddr::port);
         match (&self.address, listen) {
-            (Some(address), _) => address.clone(),
+            (Some(address), _) => Address::new(address.host.clone(), address.port.unwrap_or(port)),
             (None, Some(listen)) if !listen.ip().is_unspecified() => Address::new(listen.ip().to_string(), port),
             (None, _) => Address::new(host_name(), port),
         }

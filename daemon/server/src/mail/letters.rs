@@ -4,6 +4,7 @@ use yore_terminal::text::{one_line, size, span, time};
 
 use crate::accounts::{Key, RepositoryRow, User};
 use crate::config::host_name;
+use crate::failure::{Cause, Failed};
 use crate::health::{Age, percent};
 use crate::mail::Enrolled;
 
@@ -54,8 +55,26 @@ pub(super) fn test() -> Letter {
     )
 }
 
-pub(super) fn push_failed(row: &RepositoryRow, when: i64, why: &str) -> Letter {
-    let (name, why) = (named(row), one_line(why));
+pub(super) fn push_failed(row: &RepositoryRow, when: i64, failure: &Failed) -> Letter {
+    let (name, why, user) = (named(row), one_line(&failure.why), &row.user_name);
+    let to_do = match failure.cause {
+        Cause::Lost => {
+            "See that the machine is on and reaches this server: it goes on where it was. On it, `yore status` says when \
+             it tries again."
+                .to_owned()
+        }
+        Cause::Quota => format!(
+            "Nothing more is backed up until there is room. Remove old snapshots (`yore prune --keep-daily 30 \
+             --keep-monthly 12`, for instance) or leave more out (`yore exclude`).\n\nOr give more room on the server: \
+             yored user set {user} --quota SIZE"
+        ),
+        Cause::Disk => "Nothing more is backed up by anybody until there is room on the server's disk. Make room, or \
+                        lower keep_free in yored.toml (and reload yored)."
+            .to_owned(),
+        Cause::Other => "The machine tries again at its next time. If the reason above does not go by itself, run `yore \
+                         status` and then `yore snapshot` on the machine and read what they say."
+            .to_owned(),
+    };
     Letter::new(
         &format!("{}: the backup failed", row.full_name()),
         &format!(
@@ -63,8 +82,7 @@ pub(super) fn push_failed(row: &RepositoryRow, when: i64, why: &str) -> Letter {
             time(when),
             last_success(row)
         ),
-        "Usually nothing: the machine tries again by itself, and goes on where it was. If this mail comes again \
-         tomorrow, run `yore status` and then `yore snapshot` on the machine and read what they say.",
+        &to_do,
     )
 }
 
@@ -118,8 +136,9 @@ pub(super) fn damage(row: &RepositoryRow, what: &str) -> Letter {
             named(row),
             one_line(what)
         ),
-        "Look at the server's disk and memory (smartctl, dmesg). `yore verify --read-data` lists what is damaged. A \
-         new backup writes anew what is still on the machine; copy the repository elsewhere before the disk gets worse.",
+        "Look at the server's disk and memory (smartctl, dmesg). `yore verify --read-data` lists the files and \
+         snapshots that are damaged; keep the originals that are still on the machine. Copy the repository elsewhere \
+         before the disk gets worse. This is told until a whole verification finds no damage.",
     )
 }
 
@@ -146,16 +165,19 @@ pub(super) fn key_added(user: &User, key: &Key, from: &str, how: Enrolled) -> Le
     )
 }
 
+/// Text of several paragraphs, each safe to show.
+fn paragraphs(text: &str) -> String {
+    text.trim_end().lines().map(one_line).collect::<Vec<_>>().join("\n")
+}
+
 pub(super) fn pruning_suspended(row: &RepositoryRow, why: &str) -> Letter {
     let name = row.full_name();
     Letter::new(
         &format!("{name}: most files vanished or changed; nothing is pruned"),
         &format!(
-            "The latest backup of {} differs much from the one before:\n\n    {}\n\nThis is what an unmounted disk, a \
-             mistake, or malware that encrypts files looks like. So that older snapshots stay, nothing is pruned in \
-             this repository from now on.",
+            "The latest backup of {} differs much from the one before.\n\n{}",
             named(row),
-            one_line(why)
+            paragraphs(why)
         ),
         &format!(
             "Look at the latest snapshot (`yore diff latest~1 latest`) and at the machine. If all is as it should be: \

@@ -7,7 +7,9 @@
 //!
 //! | occasion          | to                                   | again                       |
 //! |-------------------|--------------------------------------|-----------------------------|
-//! | push failed       | the user, else the administrator     | after a day                 |
+//! | push failed       | the user, else the administrator     | after a day, by cause       |
+//! | … of a full disk  | both                                 | after a day                 |
+//! | … and was lost    | as it failed, if it is not back soon | after a day                 |
 //! | overdue           | both                                 | daily, not on skipped days  |
 //! | quota mark        | both                                 | when it was below in between|
 //! | damage            | both                                 | after a day                 |

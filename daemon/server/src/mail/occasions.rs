@@ -7,7 +7,11 @@ use super::letters::Letter;
 use super::{Audience, Post, letters};
 use crate::accounts::{Error, Key, RepositoryRow, Result, User};
 use crate::error::warn;
+use crate::failure::{Cause, Failed};
 use crate::health::{Age, percent};
+
+/// Within so many seconds a machine that lost its connection comes again.
+const SOON: i64 = 60 * 60;
 
 /// Shares of a quota that are told of, in percent.
 const MARKS: [u64; 3] = [75, 90, 95];
@@ -27,11 +31,41 @@ fn or_warn(done: Result<()>) {
 }
 
 impl Post {
-    /// A push into a repository failed.
-    pub fn push_failed(&self, repository: i64, why: &str) {
-        or_warn(self.of_repository("failed", repository, Audience::User, |row| {
-            letters::push_failed(row, self.accounts.now(), why)
+    /// A push into a repository failed. Of one that only lost its connection nobody is told yet: it
+    /// goes on by itself.
+    pub fn push_failed(&self, repository: i64, failure: &Failed) {
+        // Each cause by itself: a trifle in the morning does not hide what comes in the evening.
+        let (kind, audience) = match failure.cause {
+            Cause::Lost => return,
+            Cause::Quota => ("failed quota", Audience::User),
+            Cause::Disk => ("failed disk", Audience::Both),
+            Cause::Other => ("failed", Audience::User),
+        };
+        or_warn(self.of_repository(kind, repository, audience, |row| {
+            letters::push_failed(row, self.accounts.now(), failure)
         }));
+    }
+
+    /// Tells of pushes that lost their connections and did not come again; to be called now and then.
+    pub fn lost(&self) {
+        or_warn(self.tell_lost());
+    }
+
+    fn tell_lost(&self) -> Result<()> {
+        if !self.is_on() {
+            return Ok(());
+        }
+        let now = self.accounts.now();
+        for row in self.accounts.repositories()?.iter().filter(|row| row.last_push_lost) {
+            let Some((when, why)) = row.last_failure.as_ref().filter(|(when, _)| now - when > SOON) else {
+                continue;
+            };
+            let failure = Failed::lost(why);
+            or_warn(self.of_repository("failed", row.id, Audience::User, |row| {
+                letters::push_failed(row, *when, &failure)
+            }));
+        }
+        Ok(())
     }
 
     /// Damage was found in a repository.

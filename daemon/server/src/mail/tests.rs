@@ -10,6 +10,7 @@ use super::smtp::Server;
 use super::*;
 use crate::accounts::{By, RepositoryRow, UserChange};
 use crate::config::Tls;
+use crate::failure::{Cause, Failed};
 
 const DAY: i64 = 86_400;
 /// Friday, 2026-11-20, 12:00 UTC.
@@ -134,7 +135,9 @@ fn one_can_log_in_with_a_password_from_a_file() {
 fn a_failed_push_is_told_to_its_user_once_a_day() {
     let server = Server::new();
     let bench = Bench::new(&server, "");
-    bench.post().push_failed(bench.row.id, "quota: 19.8 GiB used of 20 GiB");
+    bench
+        .post()
+        .push_failed(bench.row.id, &Failed::reported("quota: 19.8 GiB used of 20 GiB"));
     let got = server.letter();
     assert!(got.to.len() == 1 && got.to[0].contains("ann@example.org"));
     assert!(
@@ -142,10 +145,22 @@ fn a_failed_push_is_told_to_its_user_once_a_day() {
         "{}",
         got.text
     );
-    bench.post().push_failed(bench.row.id, "again");
+    bench.post().push_failed(bench.row.id, &Failed::reported("again"));
     assert!(server.is_empty());
+    // Another cause is another matter; that of the disk is the administrator's too.
+    let of = |cause, why: &str| Failed {
+        cause,
+        why: why.to_owned(),
+    };
+    bench.post().push_failed(bench.row.id, &of(Cause::Quota, "quota: full"));
+    assert!(server.letter().text.contains("--quota SIZE"));
+    bench.post().push_failed(bench.row.id, &of(Cause::Disk, "disk: full"));
+    let both = [server.letter().to[0].clone(), server.letter().to[0].clone()];
+    assert!(both.iter().any(|to| to.contains("root@example.org")), "{both:?}");
     bench.clock.advance(DAY);
-    bench.post().push_failed(bench.row.id, "the next day");
+    bench
+        .post()
+        .push_failed(bench.row.id, &Failed::reported("the next day"));
     server.letter();
 
     let nowhere = UserChange {
@@ -154,8 +169,31 @@ fn a_failed_push_is_told_to_its_user_once_a_day() {
     };
     bench.accounts.set_user(&bench.user.name, &nowhere, ROOT).unwrap();
     bench.clock.advance(DAY);
-    bench.post().push_failed(bench.row.id, "no address");
+    bench.post().push_failed(bench.row.id, &Failed::reported("no address"));
     assert!(server.letter().to[0].contains("root@example.org"));
+}
+
+#[test]
+fn a_push_that_lost_its_connection_is_told_if_it_does_not_come_again() {
+    let server = Server::new();
+    let bench = Bench::new(&server, "");
+    let fails = || {
+        let now = bench.accounts.now();
+        bench.accounts.record_failure(bench.row.id, now, "lost", true).unwrap();
+        bench.post().push_failed(bench.row.id, &Failed::lost("lost"));
+    };
+    fails();
+    bench.post().lost();
+    assert!(server.is_empty());
+    let now = bench.accounts.now();
+    bench.accounts.record_success(bench.row.id, "s", now, 7).unwrap();
+    bench.clock.advance(2 * 3600);
+    bench.post().lost();
+    assert!(server.is_empty(), "it has come again");
+    fails();
+    bench.clock.advance(2 * 3600);
+    bench.post().lost();
+    assert!(server.letter().text.contains("goes on where it was"));
 }
 
 #[test]

@@ -54,6 +54,10 @@ pub(super) fn enrol(session: &Session, enrolment: Enrolment) -> Result<Answer> {
         }
         _ => {}
     }
+    // Before the invitation is used up and the key is known.
+    if known.is_none() {
+        drop(server.room_for(&caller.user, super::NEW)?);
+    }
     let enrolled = accounts
         .enrol(caller.user.id, caller.invitation, &key, &machine, &caller.from)
         .map_err(denied)?;

@@ -24,14 +24,17 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use yore_store::{Compression, Error, Repository, Result, Snapshot};
-use yore_wire::{Answer, Failure, NEWEST, OLDEST, Opened, Packet, PacketReader, Question, Welcome, common_version};
+use yore_wire::{
+    Answer, Failure, FailureKind, NEWEST, OLDEST, Opened, Packet, PacketReader, Question, Welcome, common_version,
+};
 
 use crate::accounts::{Key, NewSession, RepositoryName, RepositoryRow, User};
 use crate::confine::{check_beneath, confine};
 use crate::outbox::{Outbox, Reply};
-use crate::running::Seen;
+use crate::running::{Ending, Seen};
 use crate::server::Server;
 
 /// Threads that answer questions of one session.
@@ -78,9 +81,15 @@ pub type HangUp = Box<dyn Fn() + Send + Sync>;
 pub struct Endings {
     /// At once.
     pub hang_up: HangUp,
-    /// When the agent has had a while to fetch what was said to it last. Nobody waits for that.
-    pub linger: HangUp,
+    /// When the agent has had this while to fetch what was said to it last. Nobody waits for that.
+    pub linger: Box<dyn Fn(Duration) + Send + Sync>,
 }
+
+/// How long an agent may take to fetch what was said to it last.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// The same where the server ends the session.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What the threads of a session share.
 struct Session {
@@ -88,6 +97,9 @@ struct Session {
     caller: Caller,
     seen: Arc<Seen>,
     outbox: Arc<Outbox>,
+    hang_up: Arc<HangUp>,
+    /// Why the server ended it.
+    ending: Arc<OnceLock<Ending>>,
     opened: OnceLock<Open>,
     /// Held while a repository is opened.
     opening: Mutex<()>,
@@ -118,16 +130,22 @@ pub fn run(
     endings: Endings,
 ) {
     let Endings { hang_up, linger } = endings;
+    let (outbox, ending, linger) = (Arc::<Outbox>::default(), Arc::default(), Arc::new(linger));
     let seen = Arc::new(Seen {
         from: caller.from.clone(),
         heard: server.now().into(),
-        hang_up,
+        end: Box::new({
+            let (outbox, ending, linger) = (outbox.clone(), Arc::clone(&ending), linger.clone());
+            move |why| say_farewell(&outbox, &ending, &**linger, why)
+        }),
     });
     let session = Arc::new(Session {
         server: server.clone(),
         caller,
         seen,
-        outbox: Arc::default(),
+        outbox,
+        hang_up: Arc::new(hang_up),
+        ending,
         opened: OnceLock::new(),
         opening: Mutex::default(),
         changed: AtomicBool::new(false),
@@ -139,7 +157,7 @@ pub fn run(
     });
     if let Err(error) = session.confine() {
         server.complain(format_args!("{}: a session cannot be confined: {error}", session.who()));
-        return (session.seen.hang_up)();
+        return (session.hang_up)();
     }
     let what = if session.caller.key.is_some() {
         "connected"
@@ -154,25 +172,40 @@ pub fn run(
         what,
     });
     session.number.store(begun.unwrap_or(0), Ordering::Relaxed);
-    let ending = server.follow(&session.caller, session.seen.clone());
+    let followed = server.follow(&session.caller, session.seen.clone());
     // From here on a revocation ends it; one that came since the login did not.
     if !server.may_stay(&session.caller) {
-        (session.seen.hang_up)();
+        (session.seen.end)(Ending::NotLetIn);
     }
     thread::scope(|threads| {
         let outbox = session.outbox.clone();
         threads.spawn(move || outbox.write_to(writer));
-        session.serve(threads, reader, &linger);
+        session.serve(threads, reader, &**linger);
     });
-    drop(ending);
+    drop(followed);
     let _ = server.accounts.session_end(session.number.load(Ordering::Relaxed));
-    linger();
+    linger(LINGER);
     // SQLite's log is gone once the repository is closed: that is what counts.
     let is_changed = session.changed.load(Ordering::Relaxed);
     let row = session.opened.get().map(|open| open.row.clone());
     drop(session);
     if let Some(row) = row.filter(|_| is_changed) {
         server.measured_at_rest(&row);
+    }
+}
+
+/// Tells the agent why its session ends, and ends it when that can have arrived.
+fn say_farewell(outbox: &Outbox, ending: &OnceLock<Ending>, linger: &dyn Fn(Duration), why: Ending) {
+    let text = why.text();
+    let kind = match why {
+        Ending::NotLetIn => FailureKind::Denied,
+        Ending::Leaving => FailureKind::Leaving,
+        Ending::TakenOver(_) => FailureKind::Busy,
+    };
+    if ending.set(why).is_ok() {
+        outbox.say(&Packet::PushFailed(Failure { kind, text }));
+        outbox.abandon();
+        linger(FAREWELL);
     }
 }
 
@@ -199,7 +232,7 @@ impl Session {
         self: &'scope Arc<Self>,
         threads: &'scope thread::Scope<'scope, '_>,
         reader: Box<dyn Read + Send>,
-        linger: &HangUp,
+        linger: &dyn Fn(Duration),
     ) {
         let (ask, asked) = channel();
         let (tell, told) = sync_channel(MOST_TOLD);
@@ -211,7 +244,7 @@ impl Session {
         let push = threads.spawn(move || self.guarded("a push", || push::receive(self, &told)));
         let mut packets = PacketReader::new(reader);
         let read = self.read(&mut packets, &ask, &tell);
-        linger();
+        linger(LINGER);
         self.outbox.abandon();
         if let Err(error) = &read {
             self.outbox.say(&Packet::PushFailed(Failure::from(error)));
@@ -233,7 +266,7 @@ impl Session {
             self.server.complain(format_args!(
                 "{who}: a bug in {what}, see the panic above; the session ends"
             ));
-            (self.seen.hang_up)();
+            (self.hang_up)();
         }
     }
 
@@ -278,7 +311,10 @@ impl Session {
             match packet {
                 Packet::Alive => {}
                 Packet::Tell(message) => tell.send(Told::Message(message)).map_err(|_| gone(()))?,
-                Packet::Ask(number, question @ (Question::Push(_) | Question::Commit { .. } | Question::Abort)) => {
+                Packet::Ask(
+                    number,
+                    question @ (Question::Push(_) | Question::Commit { .. } | Question::Abort { .. }),
+                ) => {
                     tell.send(Told::Asked(number, question)).map_err(|_| gone(()))?;
                 }
                 Packet::Ask(number, question) => {
@@ -305,11 +341,14 @@ impl Session {
                 (Some(_), _) => "read",
                 _ => "connected",
             };
-            let _ = self
-                .server
-                .accounts
-                .session_progress(self.number.load(Ordering::Relaxed), what, bytes);
+            self.shows(what, bytes);
         }
+    }
+
+    /// Shows others what it does, and how many bytes have come.
+    fn shows(&self, what: &str, bytes: u64) {
+        let number = self.number.load(Ordering::Relaxed);
+        let _ = self.server.accounts.session_progress(number, what, bytes);
     }
 
     fn work(&self, asked: &Mutex<Receiver<(u64, Question, usize)>>) {

@@ -11,11 +11,13 @@ use std::sync::mpsc::Receiver;
 use yore_store::{Committed, Error, GROUP, Ingest, LARGEST, LargeOp, PushOptions, Result};
 use yore_wire::{Answer, Failure, Message, Packet, PushStart, Question, deliver};
 
+use super::question::reported;
 use super::{Session, Told};
 use crate::accounts::RepositoryRow;
+use crate::failure::Failed;
 use crate::outbox::Reply;
 use crate::quota::{Limits, Place, Quota};
-use crate::running::RunningPush;
+use crate::running::{Ending, RunningPush};
 
 /// Names of kept contents in one piece of an answer.
 const NAMES: usize = 4096;
@@ -49,8 +51,10 @@ pub(super) fn receive(session: &Arc<Session>, told: &Receiver<Told>) {
     }
     if let State::Pushing(push) = state {
         // The connection is gone in the midst of it.
-        let error = push.ingest.fail(Error::Busy("the connection was lost".into()));
-        session.ended(&error);
+        let why = session.ending.get().map(Ending::text);
+        let why = why.unwrap_or_else(|| "the connection was lost".into());
+        let error = push.ingest.fail(Error::Busy(why));
+        session.ended(Failed::lost(error.to_string()));
     }
 }
 
@@ -91,9 +95,12 @@ impl State {
                 commit(session, *push, unread, reply);
                 State::Idle
             }
-            (State::Pushing(push), Question::Abort) => {
+            (State::Pushing(push), Question::Abort { failure }) => {
                 drop(push.ingest);
-                session.ended(&Error::Refused("the agent gave up".into()));
+                session.ended(match failure.is_empty() {
+                    true => Failed::lost("it was stopped on the machine"),
+                    false => Failed::reported(reported(&failure)),
+                });
                 reply.done();
                 State::Idle
             }
@@ -101,7 +108,7 @@ impl State {
                 reply.fails(failure);
                 State::Idle
             }
-            (State::Idle | State::Failed(_), Question::Abort) => {
+            (State::Idle | State::Failed(_), Question::Abort { .. }) => {
                 reply.done();
                 State::Idle
             }
@@ -134,7 +141,7 @@ fn commit(session: &Session, push: Push, unread: u64, mut reply: Reply) {
             }
         }
         Err(error) => {
-            session.ended(&error);
+            session.failed_of(&error);
             reply.failed(&error);
         }
     }
@@ -161,6 +168,7 @@ impl Session {
         }
         let running = self.server.begin_push(&open.row, &self.caller, &self.seen)?;
         self.changes();
+        self.shows("push", 0);
         let interval = start.interval.filter(|seconds| *seconds <= MOST_INTERVAL);
         let interval = interval.map(|seconds| seconds as i64);
         self.server.pushing(&open.row, &self.caller, interval)?;
@@ -206,21 +214,27 @@ impl Session {
 
     fn failed(&self, push: Push, error: Error) -> State {
         let error = push.ingest.fail(error);
-        self.ended(&error);
+        self.failed_of(&error);
         let failure = Failure::from(&error);
         self.outbox.say(&Packet::PushFailed(failure.clone()));
         State::Failed(failure)
     }
 
+    /// A push has failed of this.
+    fn failed_of(&self, error: &Error) {
+        self.ended(match error {
+            // It is tried again at once.
+            Error::Again(_) => Failed::lost(error.to_string()),
+            error => Failed::from(error),
+        });
+    }
+
     /// A push has ended without a snapshot.
-    fn ended(&self, error: &Error) {
+    fn ended(&self, failure: Failed) {
         *self.base.lock().expect("no panic while held") = None;
         if let Some(open) = self.opened.get() {
             self.server.measured(&open.row);
-            // What is tried again at once is no failure yet.
-            if !matches!(error, Error::Again(_)) {
-                self.server.push_failed(open.row.id, &self.caller, &error.to_string());
-            }
+            self.server.push_failed(&open.row, &self.caller, failure);
         }
     }
 
@@ -228,7 +242,7 @@ impl Session {
         *self.base.lock().expect("no panic while held") = None;
         if let Some(open) = self.opened.get() {
             self.server.measured(&open.row);
-            self.server.push_done(open.row.id, committed);
+            self.server.push_done(&open.row, &self.caller, committed);
         }
     }
 }

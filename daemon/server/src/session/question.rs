@@ -15,6 +15,7 @@ use yore_store::{
 use yore_wire::{Answer, ListedStep, MOST_READ, MOST_SMALL, Question};
 
 use super::{Open, Session};
+use crate::failure::Failed;
 use crate::outbox::Reply;
 
 /// Bytes of one piece of a content.
@@ -77,14 +78,21 @@ pub(super) fn answer(session: &Session, open: &Open, question: Question, reply: 
             ranges,
         } => signature(repository, &hash, block_len, &ranges, reply),
         Question::Report { failure } => {
-            let failure: String = failure.chars().take(MOST_FAILURE).collect();
-            session.server.push_failed(open.row.id, &session.caller, &failure);
+            let failure = Failed::reported(reported(&failure));
+            session.server.push_failed(&open.row, &session.caller, failure);
             Ok(())
         }
-        Question::Open { .. } | Question::Enrol(_) | Question::Push(_) | Question::Commit { .. } | Question::Abort => {
-            Err(Error::Refused("that is answered elsewhere".into()))
-        }
+        Question::Open { .. }
+        | Question::Enrol(_)
+        | Question::Push(_)
+        | Question::Commit { .. }
+        | Question::Abort { .. } => Err(Error::Refused("that is answered elsewhere".into())),
     }
+}
+
+/// What an agent says of a failure of its own.
+pub(super) fn reported(failure: &str) -> String {
+    failure.chars().take(MOST_FAILURE).collect()
 }
 
 fn each<T>(values: impl IntoIterator<Item = T>, reply: &mut Reply, answer: impl Fn(T) -> Answer) -> Result<()> {
@@ -169,7 +177,7 @@ fn diff(repository: &Arc<Repository>, a: SnapshotId, b: SnapshotId, reply: &mut 
 }
 
 fn verify(session: &Session, repository: &Arc<Repository>, read_data: bool, reply: &mut Reply) -> Result<()> {
-    let mut told = None;
+    let (mut told, began) = (None, session.server.now());
     let verified = Repository::verify(repository, read_data, &mut |done, all| {
         // Now and then; it fails when who asked is gone.
         let now = Some(session.server.now());
@@ -178,10 +186,11 @@ fn verify(session: &Session, repository: &Arc<Repository>, read_data: bool, repl
             false => reply.push(Answer::Progress { done, all }),
         }
     })?;
-    if let Some(first) = verified.damages.first() {
-        session
-            .server
-            .damage_found(session.opened()?.row.id, verified.damages.len(), &first.what);
+    let row = &session.opened()?.row;
+    match verified.damages.first() {
+        Some(first) => session.server.damage_found(row.id, verified.damages.len(), &first.what),
+        None if read_data => session.server.no_damage(row.id, began),
+        None => {}
     }
     in_pieces(verified, &mut |piece| reply.push(Answer::Verified(piece)))
 }
@@ -244,7 +253,7 @@ fn forget(session: &Session, open: &Open, ids: &[SnapshotId], reply: &mut Reply)
     }
     if let Some(young) = chosen.iter().find(|snapshot| server.now() - snapshot.time < at_least) {
         return Err(Error::Denied(format!(
-            "{} is younger than {}, the least that this server keeps; only its administrator may remove it",
+            "{} is younger than {}, the least that this server keeps; its administrator may remove it there: `yored repo forget`",
             young.name,
             crate::units::Seconds(at_least)
         )));

@@ -55,7 +55,7 @@ impl Peer {
             let still_there = there.clone();
             let endings = Endings {
                 hang_up: Box::new(move || drop(there.shutdown(std::net::Shutdown::Both))),
-                linger: Box::new(move || drop(still_there.shutdown(std::net::Shutdown::Read))),
+                linger: Box::new(move |_| drop(still_there.shutdown(std::net::Shutdown::Read))),
             };
             run(&server, caller, reader, writer, endings);
         });
@@ -190,7 +190,7 @@ fn what_is_out_of_order_is_refused_with_the_reason() {
         peer.ask(Question::Commit { unread: 0 }).unwrap_err().kind,
         FailureKind::Refused
     );
-    peer.ask(Question::Abort).unwrap();
+    peer.ask(Question::Abort { failure: String::new() }).unwrap();
     // What only a server says ends it.
     peer.say(&Packet::Done(1, Vec::new()));
     assert!(matches!(peer.hear(), Some(Packet::PushFailed(_))));

@@ -232,7 +232,9 @@ fn questions() -> Vec<Question> {
             ranges: vec![(0, 131_072), (LARGE, 131_072)],
         },
         Question::Commit { unread: SMALL },
-        Question::Abort,
+        Question::Abort {
+            failure: "/home: gone".into(),
+        },
         Question::Report {
             failure: "before: exit status 1".into(),
         },
@@ -412,5 +414,6 @@ fn failures() -> Vec<FailureKind> {
         },
         FailureKind::NoRepository,
         FailureKind::KeyRevoked,
+        FailureKind::Leaving,
     ]
 }

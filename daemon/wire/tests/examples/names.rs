@@ -62,7 +62,7 @@ fn of_question(question: &Question) -> &'static str {
         Question::BaseValues { .. } => "BaseValues",
         Question::Signature { .. } => "Signature",
         Question::Commit { .. } => "Commit",
-        Question::Abort => "Abort",
+        Question::Abort { .. } => "Abort",
         Question::Report { .. } => "Report",
     }
 }
@@ -110,5 +110,6 @@ fn of_failure(kind: &FailureKind) -> &'static str {
         FailureKind::OverFloor { .. } => "OverFloor",
         FailureKind::NoRepository => "NoRepository",
         FailureKind::KeyRevoked => "KeyRevoked",
+        FailureKind::Leaving => "Leaving",
     }
 }

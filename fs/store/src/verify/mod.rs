@@ -231,6 +231,8 @@ fn tolerate(error: Error) -> Result<String> {
     use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
     match error {
         Error::Damaged(what) => Ok(what),
+        // That we may not read it says nothing of it.
+        Error::Io { ref source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => Err(error),
         // The disk may refuse to give what it once took.
         Error::Io { .. } => Ok(error.to_string()),
         // A flipped bit can make another type of a value.
