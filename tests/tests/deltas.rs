@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use yore_store::{Repository, Snapshot};
@@ -121,6 +121,43 @@ fn an_inserted_byte_an_appended_log_a_rotated_log_and_copies_cost_little() {
     assert!(all(&stage, &second, "front") == front);
     assert!(all(&stage, &first, "log") == noise(2, 20 * MIB));
     assert!(all(&stage, &third.snapshot.unwrap(), "log.1") == log);
+}
+
+#[test]
+fn a_file_of_which_an_older_version_is_damaged_is_kept_all_the_same() {
+    let stage = Stage::new();
+    let path = stage.source().join("image");
+    let mut bytes = noise(1, 6 * MIB);
+    fs::write(&path, &bytes).unwrap();
+    let first = stage.snapshot().snapshot.unwrap();
+    let head = files_below(&stage.repository.path().join("heads")).pop().unwrap();
+    let stored = File::options().read(true).write(true).open(head).unwrap();
+    let mut byte = [0];
+    stored.read_exact_at(&mut byte, MIB as u64).unwrap();
+    stored.write_all_at(&[!byte[0]], MIB as u64).unwrap();
+    // Everything moves, so all of the older version is looked at.
+    bytes.insert(0, 7);
+    fs::write(&path, &bytes).unwrap();
+    fs::write(stage.source().join("other"), "of the same day").unwrap();
+    let second = stage.snapshot().snapshot.unwrap();
+    assert!(all(&stage, &second, "image") == bytes);
+    assert_eq!(all(&stage, &second, "other"), b"of the same day");
+    let damages = stage.repository.verify(true, &mut |_, _| Ok(())).unwrap().damages;
+    assert_eq!(damages.len(), 1, "{damages:?}");
+    assert!(
+        damages[0].paths.iter().all(|(_, snapshot)| *snapshot == first.name),
+        "{damages:?}"
+    );
+}
+
+/// Every file below a folder.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let below = |path: PathBuf| match path.is_dir() {
+        true => files_below(&path),
+        false => vec![path],
+    };
+    entries.flat_map(below).collect()
 }
 
 #[test]

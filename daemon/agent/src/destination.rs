@@ -40,6 +40,7 @@ pub(crate) trait Questions {
 pub(crate) struct Destination {
     pipeline: Pipeline,
     questions: Box<dyn Questions>,
+    compares: bool,
     compression: Compression,
     /// The newest snapshot of the line: what the push is told against.
     pub base: Option<Snapshot>,
@@ -97,6 +98,7 @@ impl Destination {
         Destination {
             pipeline: Pipeline::start(receiver),
             questions,
+            compares: true,
             compression,
             base,
             line,
@@ -169,8 +171,16 @@ impl Destination {
         self.pipeline.abort(failure);
     }
 
+    /// Sends every large content whole from now on: what there is to compare with cannot be trusted.
+    pub fn compare_with_nothing(&mut self) {
+        self.compares = false;
+    }
+
     /// The chaining values of a content's groups.
     pub fn base_values(&self, hash: &Hash) -> Result<Option<BaseValues>> {
+        if !self.compares {
+            return Ok(None);
+        }
         self.questions.base_values(hash)
     }
 

@@ -121,9 +121,15 @@ pub fn snapshot(target: &Target, request: SnapshotRequest, progress: &dyn Progre
     let roots = Roots::resolve(&request.paths).inspect_err(|error| target.report(&error.to_string()))?;
     let _turn = Turn::wait(&request.cache_dir, target, &options(&roots, &request), progress)?;
     let (mut left, mut failures, mut begun) = (AGAIN, 0, Instant::now());
+    let mut compares = true;
     loop {
         let attempt_began = Instant::now();
-        let error = match attempt(target, &roots, &request, progress) {
+        let error = match attempt(target, &roots, &request, compares, progress) {
+            // An older version cannot be read any more; this one can be kept all the same.
+            Err(AgentError::Store(yore_store::Error::Damaged(_))) if compares => {
+                compares = false;
+                continue;
+            }
             Err(AgentError::Store(yore_store::Error::Again(_))) if left > 0 => {
                 left -= 1;
                 continue;
@@ -186,13 +192,17 @@ fn attempt(
     target: &Target,
     roots: &Roots,
     request: &SnapshotRequest,
+    compares: bool,
     progress: &dyn Progress,
 ) -> Result<Outcome, AgentError> {
     let options = options(roots, request);
-    let destination = match request.dry_run {
+    let mut destination = match request.dry_run {
         true => Destination::begin_dry(target, &options)?,
         false => Destination::begin(target, options, request.limit, request.limit_rate)?,
     };
+    if !compares {
+        destination.compare_with_nothing();
+    }
     let (mut push, is_mirror) = begin(destination, &request.cache_dir, progress)?;
     let mut marks = request.marks.clone().filter(|_| is_mirror);
     if let Some(marks) = &mut marks {

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use crate::catalog::{ALIVE, SNAPSHOT, Snapshot};
 use crate::ingest::rows::Totals;
-use crate::ingest::succession::{Conversion, release};
+use crate::ingest::succession::release;
 use crate::ingest::{Committed, Ingest};
 use crate::{ContentId, Error, Kind, PushId, Result, RunId, lock, time};
 
@@ -54,7 +54,6 @@ impl Ingest {
         freed.extend(self.drop_partials(&transaction)?);
         self.writer.commit_files(&transaction)?;
         let gone = drop_runs(&transaction, &freed, None)?;
-        drop_unused(&transaction, &conversions)?;
         let stored = self.writer.written.saturating_sub(gone);
         let snapshot = self.insert_snapshot(&transaction, totals, stored, unread)?;
         if transaction.execute("DELETE FROM pushes WHERE id = ?1", [self.writer.push])? != 1 {
@@ -235,15 +234,4 @@ pub(crate) fn drop_runs(connection: &Connection, runs: &[RunId], push: Option<Pu
         }
     }
     Ok(gone)
-}
-
-/// The streams of conversions that no longer fitted lie in files that may be otherwise unused.
-pub(crate) fn drop_unused(connection: &Connection, conversions: &[Conversion]) -> Result<()> {
-    let mut kill = connection.prepare_cached(
-        "UPDATE files SET dead = 1 WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM runs WHERE file = ?1)",
-    )?;
-    for conversion in conversions {
-        kill.execute([conversion.run.file])?;
-    }
-    Ok(())
 }

@@ -47,11 +47,6 @@ impl Step {
             let freed = change(&transaction)?;
             self.writer.commit_files(&transaction)?;
             crate::ingest::drop_runs(&transaction, &freed, None)?;
-            // What was written and, since rows had changed meanwhile, is not named after all.
-            transaction.execute(
-                "UPDATE files SET dead = 1 WHERE id >= ?1 AND push IS NULL AND NOT EXISTS (SELECT 1 FROM runs WHERE file = files.id)",
-                [self.writer.first_file()],
-            )?;
             Ok(transaction.commit()?)
         });
         if result.is_err() {

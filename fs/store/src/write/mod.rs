@@ -88,7 +88,6 @@ pub(crate) struct Writer {
     folders: BTreeSet<PathBuf>,
     /// (file, bytes) of what is complete and fsynced, to be told to the catalog.
     sealed: Vec<(FileId, u64)>,
-    first_file: Option<FileId>,
     /// Bytes written so far.
     pub written: u64,
 }
@@ -104,7 +103,6 @@ impl Writer {
             reserved: Default::default(),
             folders: BTreeSet::new(),
             sealed: Vec::new(),
-            first_file: None,
             written: 0,
         }
     }
@@ -193,11 +191,6 @@ impl Writer {
         Ok(())
     }
 
-    /// The first file that was registered; later ones have higher numbers.
-    pub fn first_file(&self) -> FileId {
-        self.first_file.unwrap_or(FileId(i64::MAX))
-    }
-
     pub fn next_run(&mut self) -> Result<RunId> {
         let connection = self.repository.connection()?;
         Ok(RunId(self.ids.next(&connection, "runs")?))
@@ -239,6 +232,12 @@ impl Writer {
         for id in self.reserved.iter_mut().flat_map(|ids| ids.drain(..)) {
             delete.execute([id])?;
         }
+        // A delta that was broken off, or that no longer fitted: no row names what is in its file.
+        connection
+            .prepare_cached(
+                "UPDATE files SET dead = 1 WHERE push = ?1 AND NOT EXISTS (SELECT 1 FROM runs WHERE file = files.id)",
+            )?
+            .execute([self.push])?;
         connection
             .prepare_cached("UPDATE files SET push = NULL WHERE push = ?1")?
             .execute([self.push])?;
@@ -262,7 +261,6 @@ impl Writer {
         let count = if kind == FileKind::Head { RESERVE } else { 1 };
         for _ in 0..count {
             let id = FileId(self.ids.next(&transaction, "files")?);
-            self.first_file.get_or_insert(id);
             transaction
                 .prepare_cached("INSERT INTO files (id, kind, bytes, push, dead) VALUES (?1, ?2, 0, ?3, 0)")?
                 .execute((id, kind as i64, self.push))?;
