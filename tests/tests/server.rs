@@ -93,8 +93,117 @@ fn a_revoked_key_ends_its_session_and_is_not_let_in_again() {
     let failed = push.wait().unwrap();
     assert_eq!(failed.code(), Some(1));
     let said = laptop.refused(1, &["snapshots"]);
-    assert!(said.contains("was it revoked?"), "{said}");
+    assert!(said.contains("was it revoked"), "{said}");
     daemon.assert_well("ann", "laptop");
+}
+
+#[test]
+fn a_push_whose_key_is_revoked_hears_why() {
+    let daemon = Daemon::start();
+    daemon.add("ann", &[]);
+    let laptop = daemon.linked("ann", "laptop");
+    fs::write(laptop.source().join("file"), noise(1, 8 << 20)).unwrap();
+    let mut push = laptop.command(&["snapshot", "source", "--quiet", "--limit-rate", "1M"]);
+    let push = push.stderr(Stdio::piped()).spawn().unwrap();
+    until("the push runs", || {
+        daemon.json(&["status"])["sessions"][0]["what"] == "push"
+    });
+    let key = daemon.json(&["key", "list"])[0]["id"].to_string();
+    daemon.text(&["key", "revoke", &key]);
+    let output = push.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    // By itself a push goes on for ten minutes when its connection is lost.
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("not allowed: this machine's key was revoked"), "{said}");
+    until("it is written down", || {
+        let failure = daemon.status_of("ann", "laptop")["failure"].to_string();
+        failure.contains("revoked")
+    });
+}
+
+#[test]
+fn what_fails_before_there_is_anything_to_push_is_told_to_the_server() {
+    let daemon = Daemon::start();
+    daemon.add("ann", &[]);
+    let laptop = daemon.linked("ann", "laptop");
+    let failure = || daemon.status_of("ann", "laptop")["failure"].to_string();
+    laptop.text(&["include", "source"]);
+    let config = laptop.config().join("agent.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("before = \"exit 7\"\n{text}")).unwrap();
+    laptop.refused(1, &["run", "--quiet"]);
+    assert!(failure().contains("exit 7"), "{}", failure());
+    fs::write(&config, text).unwrap();
+    fs::rename(laptop.source(), laptop.home.join("elsewhere")).unwrap();
+    laptop.refused(1, &["snapshot", "--quiet"]);
+    assert!(failure().contains("source"), "{}", failure());
+}
+
+#[test]
+fn a_second_daemon_on_the_same_data_is_refused_and_hurts_nobody() {
+    let daemon = Daemon::start();
+    daemon.add("ann", &[]);
+    let laptop = daemon.linked("ann", "laptop");
+    fs::write(laptop.source().join("file"), noise(1, 4 << 20)).unwrap();
+    let mut push = laptop.command(&["snapshot", "source", "--quiet", "--limit-rate", "2M"]);
+    let mut push = push.spawn().unwrap();
+    until("the push runs", || {
+        daemon.json(&["status"])["sessions"][0]["what"] == "push"
+    });
+    let second = daemon.yored(&["serve"]);
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(!second.status.success() && said.contains("runs already"), "{said}");
+    let removal = daemon.yored(&["repo", "del", "ann/laptop", "--yes", "ann/laptop"]);
+    assert!(!removal.status.success(), "it is in use");
+    assert!(push.wait().unwrap().success());
+}
+
+#[test]
+fn damage_is_told_until_a_whole_verification_finds_none() {
+    let daemon = Daemon::start();
+    daemon.add("ann", &[]);
+    let laptop = daemon.linked("ann", "laptop");
+    fs::write(laptop.source().join("file"), noise(1, 4 << 20)).unwrap();
+    laptop.snapshotted();
+    let head = run(Command::new("find")
+        .arg(daemon.user_folder("ann/laptop/heads"))
+        .args(["-type", "f"]));
+    let head = Path::new(head.lines().next().unwrap());
+    let whole = fs::read(head).unwrap();
+    fs::write(
+        head,
+        [&whole[..1 << 20], &[!whole[1 << 20]], &whole[(1 << 20) + 1..]].concat(),
+    )
+    .unwrap();
+    laptop.refused(1, &["verify", "--read-data", "--quiet"]);
+    let damage = || daemon.status_of("ann", "laptop")["damage"].clone();
+    assert!(damage().is_string(), "{}", damage());
+    fs::write(head, whole).unwrap();
+    laptop.text(&["verify", "--quiet"]);
+    assert!(damage().is_string(), "not everything was read");
+    // Seconds are what damage is remembered by.
+    until("it is no more", || {
+        laptop.text(&["verify", "--read-data", "--quiet"]);
+        damage().is_null()
+    });
+}
+
+#[test]
+fn the_administrator_removes_what_nobody_else_may() {
+    let daemon = Daemon::start();
+    daemon.add("ann", &["--may-prune"]);
+    let laptop = daemon.linked("ann", "laptop");
+    let first = laptop.snapshotted();
+    fs::write(laptop.source().join("file"), "2").unwrap();
+    laptop.snapshotted();
+    let said = laptop.refused(1, &["forget", &first]);
+    assert!(said.contains("yored repo forget"), "{said}");
+    let unsure = daemon.yored(&["repo", "forget", "ann/laptop", &first]);
+    assert_eq!(unsure.status.code(), Some(2));
+    daemon.text(&["repo", "forget", "ann/laptop", &first, "--yes", "ann/laptop"]);
+    assert_eq!(laptop.snapshots().len(), 1);
+    daemon.assert_well("ann", "laptop");
+    assert!(daemon.text(&["audit"]).contains(&first));
 }
 
 #[test]

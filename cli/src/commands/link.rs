@@ -61,7 +61,7 @@ pub struct Link {
     #[arg(long, value_name = "FINGERPRINT")]
     host_key: Option<String>,
     /// What carries everything to the server: the built-in SSH, or the system's ssh with its configuration
-    /// (ProxyJump, for instance); agent.toml's if nothing is said
+    /// (ProxyJump, HostName; the port is that of the URL); agent.toml's if nothing is said
     #[arg(long, value_name = "ssh|openssh")]
     transport: Option<Transport>,
     /// Also if the repository is another machine's, or this machine is linked already

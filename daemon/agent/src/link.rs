@@ -97,7 +97,7 @@ pub fn link(request: &LinkRequest) -> Result<Linked, LinkError> {
     if let Some(repository) = known.repository.filter(|_| !request.force && !request.replace) {
         return Err(LinkError::Linked(repository));
     }
-    let mut key = load_or_make_key(&request.folder, &request.machine)?;
+    let mut key = load_or_make_key(request)?;
     let enrolled = match enrol(request, &key) {
         // A key that was revoked does not come back; the machine does, with another.
         Err(LinkError::Store(Error::KeyRevoked)) => {
@@ -202,12 +202,13 @@ fn keep_host_key(request: &LinkRequest) -> Result<(), LinkError> {
     written.map_err(|source| LinkError::Key { path, source })
 }
 
-/// The key of this machine in a folder; made if it is not there.
-fn load_or_make_key(folder: &Path, machine: &str) -> Result<PrivateKey, LinkError> {
-    let path = folder.join(KEY_FILE);
-    match path.exists() {
-        true => Ok(remote::read_key(&path)?),
-        false => make_key(folder, machine),
+/// The key of this machine; made if it is not there, or is none and the link is forced.
+fn load_or_make_key(request: &LinkRequest) -> Result<PrivateKey, LinkError> {
+    let path = request.folder.join(KEY_FILE);
+    match path.exists().then(|| remote::read_key(&path)) {
+        Some(Ok(key)) => Ok(key),
+        Some(Err(error)) if !request.force => Err(error.into()),
+        _ => make_key(&request.folder, &request.machine),
     }
 }
 

@@ -172,7 +172,12 @@ impl From<&Error> for Failure {
             Error::Denied(text) => (FailureKind::Denied, text.clone()),
             Error::Again(text) => (FailureKind::Again, text.clone()),
             Error::KeyRevoked => (FailureKind::KeyRevoked, error.to_string()),
-            Error::NotARepository(_) => (FailureKind::NoRepository, error.to_string()),
+            Error::NotARepository(_) => (FailureKind::NoRepository, "there is no such repository".to_owned()),
+            // Where a server keeps its files is nobody else's concern.
+            Error::Io { path, source } => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                (FailureKind::Other, format!("on the server: {name}: {source}"))
+            }
             error => (FailureKind::Other, error.to_string()),
         };
         Failure { kind, text }

@@ -54,6 +54,10 @@ impl FromStr for Address {
         let rest = text
             .strip_prefix("ssh://")
             .ok_or_else(|| bad("does not begin with ssh://"))?;
+        let credentials = rest.split_once('@').map_or("", |(before, _)| before);
+        if credentials.contains(':') && !credentials.contains('/') {
+            return Err("a password does not belong in an address; write ssh://[USER@]HOST[:PORT]/REPOSITORY".into());
+        }
         let (server, repository) = match rest.split_once('/') {
             Some((server, name)) => (server, Some(name.trim_end_matches('/')).filter(|name| !name.is_empty())),
             None => (rest, None),

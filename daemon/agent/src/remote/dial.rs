@@ -50,7 +50,13 @@ pub async fn dial(
     match way {
         Way::Straight(host) => {
             let stream = TcpStream::connect((host.as_str(), address.port)).await;
-            let stream = stream.map_err(|error| ConnectError::lost(address, error))?;
+            let told = |error| {
+                format!(
+                    "port {}: {error}; is yored running there, and is that its port?",
+                    address.port
+                )
+            };
+            let stream = stream.map_err(|error| ConnectError::lost(address, told(error)))?;
             // Questions and answers are small.
             let _ = stream.set_nodelay(true);
             Ok((Box::new(stream), Through::default()))

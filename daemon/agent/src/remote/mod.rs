@@ -22,6 +22,7 @@ mod ssh;
 mod stream;
 
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -329,6 +330,12 @@ pub fn new_key(machine: &str) -> io::Result<PrivateKey> {
 /// [`ConnectError::Local`], which names the file.
 pub fn read_key(path: &Path) -> std::result::Result<PrivateKey, ConnectError> {
     let named = |error: String| ConnectError::Local(io::Error::other(format!("{}: {error}", path.display())));
-    let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
-    PrivateKey::from_openssh(&text).map_err(|error| named(error.to_string()))
+    let text = std::fs::read(path).map_err(|error| named(error.to_string()))?;
+    let mode = path.metadata().map_or(0, |status| status.permissions().mode());
+    if mode & 0o077 != 0 {
+        return Err(named("others may read this key; `chmod 600` it".into()));
+    }
+    let broken = |error: String| named(format!("is no key ({error}); `yore link --force` makes a new one"));
+    let text = String::from_utf8(text).map_err(|error| broken(error.to_string()))?;
+    PrivateKey::from_openssh(&text).map_err(|error| broken(error.to_string()))
 }
