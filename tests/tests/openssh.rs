@@ -45,7 +45,7 @@ fn what_ssh_is_refused_is_not_tried_again() {
     // By itself a push goes on for ten minutes when a connection is lost.
     let said = ann.refused(1, &["snapshot", "source"]);
     assert!(said.contains("Permission denied (publickey"), "{said}");
-    assert!(said.contains("revoked? `yore link`"), "{said}");
+    assert!(said.contains("revoked? `yore link --force`"), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
 }
 

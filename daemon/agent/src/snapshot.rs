@@ -226,7 +226,10 @@ fn attempt(
         }),
         Err(error) => {
             // The receiver's own error says more than that it has hung up.
-            push.destination.abort(&told(&error));
+            // The attempt that follows is the one to be told of.
+            let is_last = !(compares && matches!(&error, AgentError::Store(yore_store::Error::Damaged(_))));
+            push.destination
+                .abort(&if is_last { told(&error) } else { String::new() });
             Err(error)
         }
     }

@@ -150,6 +150,10 @@ pub fn findings(row: &RepositoryRow, user: &User, used: u64, age: &Age) -> Vec<F
 fn overdue(row: &RepositoryRow, age: &Age) -> String {
     let (ago, allowed) = (span(age.seconds), span(age.allowed));
     match &row.last_success {
+        Some((when, _)) if age.is_in_future => format!(
+            "overdue: the last success is dated {}, which has not come yet: the clock was wrong; snapshot again",
+            time(*when)
+        ),
         Some((when, _)) => format!(
             "overdue: the last success was {}, {ago} ago; allowed are {allowed}",
             time(*when)
@@ -216,6 +220,14 @@ mod tests {
         assert_eq!(kinds(&row, &user, 0, FRIDAY_NOON + 2 * DAY + 1), [Kind::Overdue]);
         row.last_success = Some((FRIDAY_NOON + DAY, "s".into()));
         assert!(kinds(&row, &user, 0, FRIDAY_NOON + 3 * DAY).is_empty());
+    }
+
+    #[test]
+    fn a_success_of_tomorrow_says_nothing_of_today() {
+        let (user, mut row) = rows();
+        row.last_success = Some((FRIDAY_NOON + 10 * DAY, "s".into()));
+        assert_eq!(kinds(&row, &user, 0, FRIDAY_NOON), [Kind::Overdue]);
+        assert!(kinds(&row, &user, 0, FRIDAY_NOON + 9 * DAY).is_empty());
     }
 
     #[test]

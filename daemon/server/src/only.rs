@@ -1,8 +1,8 @@
 //! One daemon on a data folder: a lock that lives as long as the process.
 
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -15,11 +15,13 @@ const LOCK: &str = "yored.lock";
 pub struct Only(#[allow(dead_code, reason = "held")] File);
 
 impl Only {
-    /// Takes the data folder, before anything in it is changed.
+    /// Takes the data folder, before anything in it is changed; it is made if it is not there.
     ///
     /// # Errors
     /// If another daemon has it, or it is another user's.
     pub fn take(data: &Path) -> Result<Self> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
+        made.with_context(|| data.display().to_string())?;
         let (owner, us) = (data.metadata().map(|status| status.uid()), rustix::process::geteuid());
         if let Ok(owner) = owner
             && owner != us.as_raw()

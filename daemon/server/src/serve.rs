@@ -26,8 +26,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// # Errors
 /// If the data folder, the host key or an address to listen on cannot be had.
 pub fn run(config: Config) -> Result<()> {
-    let accounts = Accounts::open(&config.data)?;
     let _only = Only::take(&config.data)?;
+    let accounts = Accounts::open(&config.data)?;
     let host_key = host_key::load_or_make(&config.data)?;
     accounts.clear_sessions()?;
     accounts.sweep_deleted()?;

@@ -9,7 +9,8 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::{Error, Result};
 
-/// Does `work` as the owner of a folder, if this process is root and the owner is not; else as it is.
+/// Does `work` as the owner of a folder, if this process is root and the owner is not, and can get there;
+/// else as it is.
 /// It runs in a thread of its own, and the threads that it starts are the owner's too.
 ///
 /// # Errors
@@ -29,6 +30,14 @@ pub fn as_owner<T: Send>(folder: &Path, work: impl FnOnce() -> Result<T> + Send)
         set_thread_res_gid(gid, gid, gid)?;
         set_thread_res_uid(uid, uid, uid)
     };
+    // One who cannot get there, because of a folder above it, would see nothing.
+    let reaches = std::thread::scope(|threads| {
+        let looking = threads.spawn(|| become_owner().is_ok() && std::fs::read_dir(folder).is_ok());
+        looking.join().unwrap_or(false)
+    });
+    if !reaches {
+        return work();
+    }
     std::thread::scope(|threads| {
         let working = threads.spawn(|| {
             become_owner().map_err(|errno| failed(errno.into()))?;
@@ -59,5 +68,11 @@ mod tests {
         std::os::unix::fs::chown(folder.path(), Some(65534), Some(65534)).unwrap();
         assert_eq!(made("theirs"), 65534);
         assert_eq!(rustix::process::geteuid().as_raw(), 0, "only there");
+        let below = folder.path().join("below");
+        std::fs::create_dir(&below).unwrap();
+        std::os::unix::fs::chown(&below, Some(65534), Some(65534)).unwrap();
+        std::os::unix::fs::chown(folder.path(), Some(0), Some(0)).unwrap();
+        let seen = as_owner(&below, || Ok(std::fs::read_dir(&below).is_ok())).unwrap();
+        assert!(seen, "its owner could not get there");
     }
 }

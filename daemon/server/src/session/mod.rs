@@ -105,6 +105,8 @@ struct Session {
     opening: Mutex<()>,
     /// Whether anything was written or removed.
     changed: AtomicBool,
+    /// Whether it was told of damage.
+    damage_told: AtomicBool,
     /// The base of the push that is running: what a listing lists.
     base: Mutex<Option<Snapshot>>,
     asked: AtomicUsize,
@@ -149,6 +151,7 @@ pub fn run(
         opened: OnceLock::new(),
         opening: Mutex::default(),
         changed: AtomicBool::new(false),
+        damage_told: AtomicBool::new(false),
         base: Mutex::default(),
         asked: AtomicUsize::new(0),
         asked_bytes: AtomicUsize::new(0),
@@ -358,10 +361,22 @@ impl Session {
             let mut reply = Reply::new(self.outbox.clone(), number);
             match self.answer(question, &mut reply) {
                 Ok(()) => reply.done(),
-                Err(error) => reply.failed(&error),
+                Err(error) => {
+                    self.tell_damage(&error);
+                    reply.failed(&error);
+                }
             }
             self.asked.fetch_sub(1, Ordering::Relaxed);
             self.asked_bytes.fetch_sub(length, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells the people of a server of damage that somebody came upon; once a session.
+    fn tell_damage(&self, error: &Error) {
+        if let (Error::Damaged(what), Some(open)) = (error, self.opened.get())
+            && !self.damage_told.swap(true, Ordering::Relaxed)
+        {
+            self.server.damage_found(open.row.id, 1, what);
         }
     }
 

@@ -222,6 +222,7 @@ impl Session {
 
     /// A push has failed of this.
     fn failed_of(&self, error: &Error) {
+        self.tell_damage(error);
         self.ended(match error {
             // It is tried again at once.
             Error::Again(_) => Failed::lost(error.to_string()),
