@@ -202,6 +202,21 @@ fn what_dead_pushes_left_goes_when_room_is_wanted() {
 }
 
 #[test]
+fn room_that_the_administrator_makes_is_there_for_the_next_push() {
+    let daemon = Daemon::start();
+    daemon.add("ann", &["--quota", "24M"]);
+    let laptop = daemon.linked("ann", "laptop");
+    fs::write(laptop.source().join("file"), noise(1, 14 << 20)).unwrap();
+    let first = laptop.snapshotted();
+    fs::remove_file(laptop.source().join("file")).unwrap();
+    laptop.snapshotted();
+    daemon.text(&["repo", "forget", "ann/laptop", &first, "--yes", "ann/laptop"]);
+    fs::write(laptop.source().join("file"), noise(2, 14 << 20)).unwrap();
+    laptop.snapshotted();
+    daemon.assert_well("ann", "laptop");
+}
+
+#[test]
 fn the_disk_keeps_its_floor_for_everybody() {
     let daemon = Daemon::start();
     daemon.add("ann", &[]);

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use yore_terminal::output::Out;
+use serde::Serialize;
+use yore_terminal::output::{Bytes, Out};
 use yore_terminal::text::{one_line, printable};
 
 use super::{Context, background};
@@ -25,7 +26,11 @@ Examples:
   yore mount /mnt/past
   ls /mnt/past
   cp -a /mnt/past/latest/home/ann/report.odt .
-  yore umount /mnt/past")]
+  yore umount /mnt/past
+
+JSON: one object:
+  repository  what is mounted
+  mountpoint  where")]
 pub struct Mount {
     /// Where to mount: a folder, best an empty one
     pub mountpoint: PathBuf,
@@ -62,11 +67,24 @@ pub fn run(context: &Context, args: &Mount) -> Result<Status> {
     Ok(Status::DONE)
 }
 
-/// One line to say that it is mounted.
+#[derive(Serialize)]
+struct MountedObject<'a> {
+    repository: String,
+    #[serde(flatten)]
+    mountpoint: Bytes<'a>,
+}
+
+/// Says that it is mounted.
 fn said(context: &Context, args: &Mount, repository: &dyn yore_store::History) -> Result<()> {
     let mut out = Out::new();
-    if !context.global.quiet {
-        let to = printable(args.mountpoint.as_os_str().as_bytes());
+    let to = args.mountpoint.as_os_str().as_bytes();
+    if context.global.json {
+        out.object(&MountedObject {
+            repository: repository.place(),
+            mountpoint: Bytes("mountpoint", to),
+        })?;
+    } else if !context.global.quiet {
+        let to = printable(to);
         out.line(format_args!("{}: mounted on {to}", one_line(&repository.place())))?;
     }
     Ok(out.finish()?)

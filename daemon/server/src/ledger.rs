@@ -47,6 +47,13 @@ impl Ledger {
             .map(|repositories| repositories.values().map(|figure| figure.used).sum())
     }
 
+    /// What one repository takes; `None` if it was never measured.
+    pub fn of(&self, user: i64, repository: i64) -> Option<u64> {
+        let users = self.users();
+        let figure = users.get(&user).and_then(|known| known.get(&repository));
+        figure.map(|figure| figure.used)
+    }
+
     /// Measures every repository of a user, unless that was done before; forgets those that are gone.
     /// `repositories` gives their numbers and folders.
     pub fn begin(&self, user: i64, repositories: impl FnOnce() -> Result<Vec<(i64, PathBuf)>>) -> Result<()> {

@@ -16,6 +16,7 @@ use super::values::{FullName, Or};
 use super::{Context, as_caller, known_user};
 use crate::accounts::{Accounts, Error, RepositoryChange, RepositoryRow, UserName};
 use crate::error::{Status, Usage};
+use crate::ledger::disk_bytes;
 use crate::retention::Keep;
 use crate::units::Seconds;
 use crate::weekdays::Weekdays;
@@ -234,6 +235,8 @@ fn forget(context: &Context, args: &Forget) -> Result<Status> {
         let ids: Vec<SnapshotId> = chosen.iter().map(|snapshot| snapshot.id).collect();
         Repository::forget(&Arc::new(Repository::open(&path)?), &ids)
     })?;
+    // For a daemon that runs to see that there is room now.
+    accounts.set_bytes(row.id, disk_bytes(&path)?)?;
     as_caller(|by| accounts.audit(by.who, &format!("forget {name}"), by.from, &names.join(" "), ""))?;
     let removed = ForgottenObject {
         user: row.user_name.as_str(),

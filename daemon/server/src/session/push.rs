@@ -191,6 +191,11 @@ impl Session {
     fn quota(&self, row: &RepositoryRow, path: &Path) -> Result<Quota> {
         let (server, user) = (&self.server, self.caller.user.id);
         server.ledger.begin(user, || server.repositories_of(user))?;
+        // An administrator's command may have removed something: it leaves what it measured in the accounts.
+        let now = server.repository_row(row.id)?;
+        if server.ledger.of(user, row.id) != Some(now.bytes) {
+            server.measured(&now);
+        }
         let place = Place {
             user,
             repository: row.id,
