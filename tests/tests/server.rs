@@ -189,6 +189,25 @@ fn damage_is_told_until_a_whole_verification_finds_none() {
 }
 
 #[test]
+fn a_repository_that_cannot_be_opened_is_told_of() {
+    let daemon = Daemon::start();
+    daemon.add("ann", &[]);
+    let laptop = daemon.linked("ann", "laptop");
+    laptop.snapshotted();
+    daemon.end(Signal::TERM);
+    let catalog = daemon.user_folder("ann/laptop/catalog.sqlite3");
+    let mut bytes = fs::read(&catalog).unwrap();
+    bytes[100..3100].copy_from_slice(&noise(7, 3000));
+    fs::write(&catalog, bytes).unwrap();
+    daemon.run();
+    laptop.refused(1, &["snapshot", "source", "--quiet"]);
+    let status = daemon.status_of("ann", "laptop");
+    assert!(status["failure"].to_string().contains("malformed"), "{status}");
+    assert!(status["damage"].to_string().contains("malformed"), "{status}");
+    assert_eq!(daemon.yored(&["check"]).status.code(), Some(2));
+}
+
+#[test]
 fn the_administrator_removes_what_nobody_else_may() {
     let daemon = Daemon::start();
     daemon.add("ann", &["--may-prune"]);

@@ -28,7 +28,7 @@ use crate::progress::Meter;
 ///
 /// Only what changed since the last snapshot of the same paths is read and stored. A path that is not
 /// there is an error: an unmounted disk must not look like a deletion. Files that cannot be read are
-/// listed and left out; the snapshot is made all the same, and the exit status is 3.
+/// listed, and stay as they were in the last snapshot; this one is made all the same, and the exit status is 3.
 #[derive(Args)]
 #[command(after_long_help = format!("\
 Examples:

@@ -105,7 +105,7 @@ pub enum AgentError {
         source: io::Error,
     },
     /// The same, while it is used.
-    #[error("the agent's state: {0}; remove its folder, it will be made again")]
+    #[error("the agent's state: {error}; {advice}", error = .0, advice = state_advice(.0))]
     StateDatabase(#[from] rusqlite::Error),
     /// A file, or the stream.
     #[error(transparent)]
@@ -260,6 +260,14 @@ fn begin<'a>(
     Ok((Push::new(destination, state, progress, now), is_mirror))
 }
 
+/// What helps against an error of the state.
+fn state_advice(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DiskFull) => "make room on the disk of the cache folder (~/.cache/yore)",
+        _ => "remove the cache folder (~/.cache/yore), it will be made again",
+    }
+}
+
 /// That somebody else has the state is no fault of it.
 fn state_error(error: rusqlite::Error) -> AgentError {
     match error.sqlite_error_code() {
@@ -296,7 +304,8 @@ fn finish(push: Push<'_>, dry_run: bool) -> Result<Outcome, AgentError> {
         return Ok(outcome);
     }
     let committed = destination.commit(outcome.unreadable.len() as u64)?;
-    state.commit(&committed.snapshot.name)?;
+    // The snapshot is there, whatever becomes of the memory of it: that is filled from the repository then.
+    let _ = state.commit(&committed.snapshot.name);
     outcome.bytes_new = committed.snapshot.new_bytes;
     outcome.deltas = committed.deltas;
     outcome.snapshot = Some(committed.snapshot);

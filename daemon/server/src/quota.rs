@@ -139,6 +139,9 @@ impl Quota {
 
 impl Budget for Quota {
     fn reserve(&mut self, bytes: u64) -> Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
         match self.until_asked.checked_sub(bytes) {
             Some(left) => self.until_asked = left,
             None => self.ask()?,

@@ -174,6 +174,9 @@ impl From<&Error> for Failure {
             Error::KeyRevoked => (FailureKind::KeyRevoked, error.to_string()),
             Error::NotARepository(_) => (FailureKind::NoRepository, "there is no such repository".to_owned()),
             // Where a server keeps its files is nobody else's concern.
+            Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                (FailureKind::Other, "the server's disk is full".to_owned())
+            }
             Error::Io { path, source } => {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 (FailureKind::Other, format!("on the server: {name}: {source}"))

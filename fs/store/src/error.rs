@@ -127,6 +127,16 @@ impl Error {
         }
     }
 
+    /// Whether stored bytes are not what they were, contents or catalog.
+    pub fn is_damage(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match self {
+            Error::Damaged(_) => true,
+            Error::Catalog(error) => matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)),
+            _ => false,
+        }
+    }
+
     /// Whether the same may succeed a little later, without anybody's doing.
     pub fn is_passing(&self) -> bool {
         matches!(

@@ -402,6 +402,8 @@ impl Daemon {
             (self.failures, self.failing_since) = (0, None);
         }
         self.failures += 1;
+        // A clock that was ahead is no reason to try for years.
+        self.failing_since = self.failing_since.filter(|since| *since <= now);
         let failing_since = *self.failing_since.get_or_insert(now);
         let tried_for = Duration::try_from(now.duration_since(failing_since)).unwrap_or_default();
         let wait = retry(self.failures, tried_for, self.config.retry_for, chance()).filter(|_| error.may_pass());

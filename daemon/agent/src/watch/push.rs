@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use yore_store::Error;
 
 use super::hooks::{self, HookError};
 use crate::config::{AgentConfig, ConfigError};
@@ -82,7 +83,14 @@ impl PushError {
 
     /// Whether another attempt may do.
     pub fn may_pass(&self) -> bool {
-        matches!(self, PushError::Before(_) | PushError::Open(_) | PushError::Push(_))
+        match self {
+            // Who is not let in has to do something about it.
+            PushError::Push(AgentError::Store(
+                Error::Denied(_) | Error::KeyRevoked | Error::Elsewhere { lost: false, .. },
+            )) => false,
+            PushError::Before(_) | PushError::Open(_) | PushError::Push(_) => true,
+            PushError::NothingIncluded | PushError::Filter(_) => false,
+        }
     }
 }
 

@@ -15,6 +15,9 @@ const PATIENCE: i32 = 10;
 /// A look at everything that was given up is tried again after this time.
 const AFTER_GIVING_UP: Duration = Duration::from_secs(3600);
 
+/// No retry is planned later than this.
+const LATEST_RETRY: Duration = Duration::from_secs(20 * 60);
+
 /// What says when.
 #[derive(Clone, Debug)]
 pub struct Timetable {
@@ -63,6 +66,8 @@ impl Past {
         for time in times {
             *time = time.filter(|time| *time <= soon);
         }
+        let latest = later(now, LATEST_RETRY);
+        self.retry_at = self.retry_at.filter(|time| *time <= latest);
     }
 }
 
@@ -188,6 +193,14 @@ mod tests {
         let mut past = pushed("09:30:00");
         past.forget_future(at("09:00:00"));
         assert_eq!(past, Past::default());
+        let mut past = Past {
+            retry_at: Some(at("11:00:00")),
+            ..Past::default()
+        };
+        past.forget_future(at("10:50:00"));
+        assert_eq!(past.retry_at, Some(at("11:00:00")));
+        past.forget_future(at("09:00:00"));
+        assert_eq!(past.retry_at, None);
         let mut past = pushed("09:30:00");
         past.forget_future(at("09:29:30"));
         assert_eq!(past, pushed("09:30:00"), "clocks are never quite the same");

@@ -91,7 +91,7 @@ impl Accounts {
             return Ok(None);
         };
         let now = self.now();
-        if key.last_used.is_none_or(|used| now >= used + USE_STEP) {
+        if key.last_used.is_none_or(|used| now >= used + USE_STEP || now < used) {
             let sql = "UPDATE keys SET last_used = ? WHERE id = ?";
             self.connection().prepare_cached(sql)?.execute((now, key.id))?;
         }

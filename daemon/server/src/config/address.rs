@@ -42,7 +42,7 @@ impl FromStr for Address {
             // More than one colon and no brackets: an IPv6 address alone.
             Some((host, _)) if host.contains(':') && !host.starts_with('[') => (text, None),
             Some(_) if text.ends_with(']') => (text, None),
-            Some((host, port)) => (host, Some(port.parse().map_err(|_| bad())?)),
+            Some((host, port)) => (host, Some(port.parse().ok().filter(|port| *port > 0).ok_or_else(bad)?)),
             None => (text, None),
         };
         let host = host.strip_prefix('[').map_or(Some(host), |host| host.strip_suffix(']'));
@@ -97,6 +97,7 @@ mod tests {
             ":2222",
             "host:",
             "host:99999",
+            "host:0",
             "a b",
             "[::1",
             "-oProxyCommand=x",

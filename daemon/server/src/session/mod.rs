@@ -33,6 +33,7 @@ use yore_wire::{
 
 use crate::accounts::{Key, NewSession, RepositoryName, RepositoryRow, User};
 use crate::confine::{check_beneath, confine};
+use crate::failure::Failed;
 use crate::outbox::{Outbox, Reply};
 use crate::running::{Ending, Seen};
 use crate::server::Server;
@@ -373,10 +374,14 @@ impl Session {
 
     /// Tells the people of a server of damage that somebody came upon; once a session.
     fn tell_damage(&self, error: &Error) {
-        if let (Error::Damaged(what), Some(open)) = (error, self.opened.get())
-            && !self.damage_told.swap(true, Ordering::Relaxed)
-        {
-            self.server.damage_found(open.row.id, 1, what);
+        if let Some(open) = self.opened.get() {
+            self.tell_damage_of(&open.row, error);
+        }
+    }
+
+    fn tell_damage_of(&self, row: &RepositoryRow, error: &Error) {
+        if error.is_damage() && !self.damage_told.swap(true, Ordering::Relaxed) {
+            self.server.damage_found(row.id, 1, &error.to_string());
         }
     }
 
@@ -453,7 +458,13 @@ impl Session {
             }
             Err(Error::NotARepository(_)) => return Err(unknown()),
             opened => opened,
-        }?;
+        };
+        let repository = repository.inspect_err(|error| {
+            self.tell_damage_of(&row, error);
+            if to_push {
+                self.server.push_failed(&row, &self.caller, Failed::from(error));
+            }
+        })?;
         let opened = Opened {
             id: repository.id().to_owned(),
             compression: repository.compression(),

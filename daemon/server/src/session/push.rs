@@ -112,16 +112,20 @@ impl State {
                 reply.done();
                 State::Idle
             }
-            (State::Idle, Question::Push(start)) => match session.begin(start, &mut reply) {
-                Ok(push) => {
-                    reply.done();
-                    push.map_or(State::Idle, |push| State::Pushing(Box::new(push)))
+            (State::Idle, Question::Push(start)) => {
+                let is_dry = start.dry_run;
+                match session.begin(start, &mut reply) {
+                    Ok(push) => {
+                        reply.done();
+                        push.map_or(State::Idle, |push| State::Pushing(Box::new(push)))
+                    }
+                    Err(error) => {
+                        session.did_not_begin(is_dry, &error);
+                        reply.failed(&error);
+                        State::Idle
+                    }
                 }
-                Err(error) => {
-                    reply.failed(&error);
-                    State::Idle
-                }
-            },
+            }
             (state, _) => {
                 reply.failed(&Error::Refused("not in this state of a push".into()));
                 state
@@ -225,12 +229,23 @@ impl Session {
         State::Failed(failure)
     }
 
+    /// A push could not begin. That another one is running is no failure.
+    fn did_not_begin(&self, is_dry: bool, error: &Error) {
+        self.tell_damage(error);
+        if let Some(open) = self.opened.get()
+            && !is_dry
+            && !matches!(error, Error::Busy(_) | Error::Again(_))
+        {
+            self.server.push_failed(&open.row, &self.caller, Failed::from(error));
+        }
+    }
+
     /// A push has failed of this.
     fn failed_of(&self, error: &Error) {
         self.tell_damage(error);
         self.ended(match error {
-            // It is tried again at once.
-            Error::Again(_) => Failed::lost(error.to_string()),
+            // It is tried again at once; of damage people are told by itself.
+            Error::Again(_) | Error::Damaged(_) => Failed::lost(error.to_string()),
             error => Failed::from(error),
         });
     }
