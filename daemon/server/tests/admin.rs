@@ -215,9 +215,6 @@ fn a_repository_in_use_stays() {
         what: "push",
     };
     bench.accounts().session_begin(&session).unwrap();
-    // As a daemon that runs holds it.
-    let lock = std::fs::File::create(bench.data().join("yored.lock")).unwrap();
-    lock.lock().unwrap();
     let output = bench.yored(&["repo", "del", "ann/docs", "--yes", "ann/docs"]);
     assert!(
         status(&output) == 1 && stderr(&output).contains("from 10.0.0.1"),
@@ -229,7 +226,13 @@ fn a_repository_in_use_stays() {
     assert!(shown.lines().nth(1).unwrap().starts_with("ann   docs"), "{shown}");
     assert_eq!(bench.json(&["status"])["sessions"][0]["from"], "10.0.0.1");
     // What a daemon that died has left keeps nobody from anything.
-    drop(lock);
+    bench.dies();
+    let dead = bench.yored(&["check"]);
+    assert!(
+        status(&dead) == 1 && stdout(&dead).contains("yored does not run"),
+        "{}",
+        stdout(&dead)
+    );
     let status = bench.json(&["status"]);
     assert_eq!(
         (&status["running"], &status["sessions"]),

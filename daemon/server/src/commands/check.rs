@@ -16,12 +16,13 @@ use crate::accounts::{Accounts, DATABASE, RepositoryRow};
 use crate::config::Config;
 use crate::error::{self, Status};
 use crate::health::{self, Age, Finding, Kind, Level};
+use crate::only::Only;
 
 /// Say in one line whether all is well, then a line for each repository
 ///
 /// CRITICAL: damage was found, a repository is overdue (longer without a success than its maximum age), or
-/// the disk is so full that no push is taken. WARNING: the last push failed, pruning is suspended, or a
-/// user has used more than 90 % of the quota. UNKNOWN: it could not be told.
+/// the disk is so full that no push is taken. WARNING: yored does not run, the last push failed, pruning is
+/// suspended, or a user has used more than 90 % of the quota. UNKNOWN: it could not be told.
 #[derive(Args)]
 #[command(after_long_help = "\
 Example, for Nagios, Icinga and their like:
@@ -88,7 +89,7 @@ fn told(level: Level) -> (&'static str, Status) {
 /// Runs it. What goes wrong is told on standard output too: that is where monitoring systems look.
 pub fn run(context: &Context, args: &Check) -> Result<Status> {
     match look(context) {
-        Ok((each, disk)) => tell(context, args, &each, disk.as_deref()),
+        Ok((each, server)) => tell(context, args, &each, server),
         Err(error) => {
             print(context, args, UNKNOWN.0, &error::line(&error), &[], "")?;
             Ok(UNKNOWN.1)
@@ -96,8 +97,11 @@ pub fn run(context: &Context, args: &Check) -> Result<Status> {
     }
 }
 
-/// All repositories, and what is wrong with the disk.
-fn look(context: &Context) -> Result<(Vec<Each>, Option<String>)> {
+/// What is wrong with the server itself, and how much that matters.
+type OfServer = Option<(Level, String)>;
+
+/// All repositories, and what is wrong with the server.
+fn look(context: &Context) -> Result<(Vec<Each>, OfServer)> {
     let config = context.config()?;
     let database = config.data.join(DATABASE);
     // To check makes nothing.
@@ -124,7 +128,10 @@ fn look(context: &Context) -> Result<(Vec<Each>, Option<String>)> {
         let findings = health::findings(&row, user, used[&row.user], &age);
         Some(Each { row, age, findings })
     });
-    Ok((each.collect(), full_disk(&config, &config.data)?))
+    let full = full_disk(&config, &config.data)?.map(|text| (Level::Critical, text));
+    let dead = !Only::is_taken(&config.data);
+    let dead = dead.then(|| (Level::Warning, "yored does not run, so no push is taken".to_owned()));
+    Ok((each.collect(), full.or(dead)))
 }
 
 /// Says so if less is free than nobody may fill.
@@ -141,17 +148,18 @@ fn full_disk(config: &Config, data: &Path) -> Result<Option<String>> {
     }))
 }
 
-fn tell(context: &Context, args: &Check, each: &[Each], disk: Option<&str>) -> Result<Status> {
+fn tell(context: &Context, args: &Check, each: &[Each], server: OfServer) -> Result<Status> {
     let worst = each
         .iter()
         .map(|each| health::level(&each.findings))
         .max()
         .unwrap_or_default();
-    let (word, status) = told(if disk.is_some() { Level::Critical } else { worst });
+    let of_server = server.as_ref().map_or(Level::Ok, |(level, _)| *level);
+    let (word, status) = told(worst.max(of_server));
     let counts = counts(each);
     let mut headline = headline(each, &counts);
-    if let Some(disk) = disk {
-        headline = format!("{disk}; {headline}");
+    if let Some((_, text)) = server {
+        headline = format!("{text}; {headline}");
     }
     print(context, args, word, &headline, each, &figures(each, &counts))?;
     Ok(status)

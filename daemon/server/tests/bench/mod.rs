@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
 
 use yore_server::accounts::Accounts;
 
@@ -15,6 +16,7 @@ pub const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWb
 pub struct Bench {
     /// Where all of it lies.
     pub folder: tempfile::TempDir,
+    daemon: Mutex<Option<std::fs::File>>,
 }
 
 impl Bench {
@@ -25,6 +27,7 @@ impl Bench {
     pub fn configured(more: &str) -> Self {
         let bench = Bench {
             folder: tempfile::tempdir().unwrap(),
+            daemon: Mutex::default(),
         };
         bench.configure(more);
         bench
@@ -72,6 +75,18 @@ impl Bench {
         serde_json::from_str(&self.text(&[args, &["--json"]].concat())).unwrap()
     }
 
+    /// From now on it looks as if the daemon ran: it holds this lock.
+    pub fn runs(&self) {
+        let lock = std::fs::File::create(self.data().join("yored.lock")).unwrap();
+        lock.try_lock().unwrap();
+        *self.daemon.lock().unwrap() = Some(lock);
+    }
+
+    /// The daemon has died.
+    pub fn dies(&self) {
+        self.daemon.lock().unwrap().take();
+    }
+
     /// The accounts as the daemon has them, beside the command line.
     pub fn accounts(&self) -> Accounts {
         Accounts::open(&self.data()).unwrap()
@@ -88,6 +103,7 @@ impl Bench {
             .add_repository(ann.id, &docs, Some(key.id), Some("laptop"), "10.0.0.1")
             .unwrap();
         std::fs::create_dir(accounts.repository_path(&ann.name, &docs)).unwrap();
+        self.runs();
         row.id
     }
 
