@@ -8,7 +8,7 @@ use rustix::process::{Signal, kill_process};
 use yore_tests::daemon::{Daemon, pid_of};
 use yore_tests::machine::Machine;
 use yore_tests::proxy::Proxy;
-use yore_tests::{noise, run, until};
+use yore_tests::{noise, until};
 
 /// What users have here.
 const QUOTA: u64 = 20 << 20;
@@ -16,16 +16,9 @@ const QUOTA: u64 = 20 << 20;
 /// How far the ledger may be from the disk at rest.
 const MARGIN: u64 = 64 << 10;
 
-/// What the disk counts for a user's folder, ballast and all.
+/// What the disk counts for a user's folder, ballast and all; files may come and go meanwhile, as those of a
+/// session that ends.
 fn on_disk(daemon: &Daemon, user: &str) -> u64 {
-    let text = run(Command::new("du")
-        .args(["-s", "--block-size=1"])
-        .arg(daemon.user_folder(user)));
-    text.split_whitespace().next().unwrap().parse().unwrap()
-}
-
-/// The same while files come and go.
-fn on_disk_now(daemon: &Daemon, user: &str) -> u64 {
     let du = Command::new("du")
         .args(["-s", "--block-size=1"])
         .arg(daemon.user_folder(user))
@@ -40,7 +33,7 @@ fn on_disk_now(daemon: &Daemon, user: &str) -> u64 {
 fn assert_exact(daemon: &Daemon, user: &str) {
     let mut last = (0, 0);
     let is_exact = || {
-        last = (daemon.used(user), on_disk_now(daemon, user));
+        last = (daemon.used(user), on_disk(daemon, user));
         last.0.abs_diff(last.1) <= MARGIN
     };
     let sessions = || daemon.json(&["status"])["sessions"].as_array().map(Vec::len);
@@ -143,7 +136,7 @@ fn pushes_at_once_share_one_quota() {
     let mut most = 0;
     let mut running = true;
     while running {
-        most = most.max(on_disk_now(&daemon, "ann"));
+        most = most.max(on_disk(&daemon, "ann"));
         running = pushes.iter_mut().any(|push| push.try_wait().unwrap().is_none());
     }
     let said: Vec<(bool, String)> = pushes
@@ -184,9 +177,7 @@ fn what_dead_pushes_left_goes_when_room_is_wanted() {
     // Slow enough that it cannot be done before it is killed.
     proxy.delay(Duration::from_millis(10));
     let mut push = laptop.start_snapshot();
-    until("much of it is there", || {
-        on_disk_now(&daemon, "ann") > empty + (4 << 20)
-    });
+    until("much of it is there", || on_disk(&daemon, "ann") > empty + (4 << 20));
     kill_process(pid_of(push.id()), Signal::KILL).unwrap();
     push.wait().unwrap();
     proxy.delay(Duration::ZERO);

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use yore_store::{Committed, Error, GROUP, Ingest, LARGEST, LargeOp, PushOptions, Result};
+use yore_store::{Budget, Committed, Error, GROUP, Ingest, LARGEST, LargeOp, PushOptions, Result};
 use yore_wire::{Answer, Failure, Message, Packet, PushStart, Question, deliver};
 
 use super::question::reported;
@@ -28,6 +28,9 @@ const MOST_WORDS: usize = 10_000;
 
 /// What a message may stand for in one turn, in bytes.
 const STEP: u64 = 256 << 20;
+
+/// What SQLite's log and its index may take while a push runs, in bytes. Measured when it ends.
+const LOG: u64 = 512 << 10;
 
 /// The longest time from one push to the next that is believed, in seconds.
 const MOST_INTERVAL: u64 = 366 * 24 * 60 * 60;
@@ -212,13 +215,15 @@ impl Session {
                 floor: asking.config().keep_free.0,
             })
         };
-        Quota::new(
+        let mut quota = Quota::new(
             server.ledger.clone(),
             server.disks.clone(),
             place,
             Box::new(ask),
             Box::new(move || making.make_room(user)),
-        )
+        )?;
+        quota.reserve(LOG)?;
+        Ok(quota)
     }
 
     fn failed(&self, push: Push, error: Error) -> State {
