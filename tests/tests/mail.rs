@@ -156,7 +156,7 @@ fn a_failed_push_is_told_by_mail_and_not_twice() {
     }
     // The same again on the same day is not told again; that the quota is nearly used up is another thing.
     laptop.refused(1, &["snapshot", "source", "--quiet"]);
-    daemon.text(&["user", "set", "ann", "--quota", "6M"]);
+    daemon.text(&["user", "set", "ann", "--quota", "5M"]);
     laptop.refused(1, &["snapshot", "source", "--quiet"]);
     mail.letter("quota");
     let failed = mail
