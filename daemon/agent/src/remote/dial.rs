@@ -93,6 +93,11 @@ enum Way {
 
 /// What OpenSSH's configuration says of this server.
 fn configured(address: &Address, user: &str) -> Result<Way, ConnectError> {
+    // They may stand in a ProxyCommand, which a shell reads.
+    if let Some(word) = [user, &address.host].into_iter().find(|word| !is_plain(word)) {
+        let text = format!("{word:?} cannot be given to ssh: it has letters that mean something to a shell");
+        return Err(ConnectError::Local(std::io::Error::other(text)));
+    }
     let port = address.port.to_string();
     let output = Command::new("ssh")
         .args(["-G", "-T", "-p", &port, "-l", user, "--", &address.host])
@@ -105,6 +110,11 @@ fn configured(address: &Address, user: &str) -> Result<Way, ConnectError> {
         return Err(ConnectError::Local(std::io::Error::other(text)));
     }
     Ok(way(&String::from_utf8_lossy(&output.stdout), address, user))
+}
+
+/// Whether a user or a host means nothing but itself to a shell; OpenSSH since 9.6 refuses others, too.
+fn is_plain(word: &str) -> bool {
+    !word.contains(|c: char| c.is_whitespace() || c.is_control() || "'`\"$\\;&<>|(){}*?[]~#!".contains(c))
 }
 
 /// The way by what `ssh -G` printed.
@@ -169,6 +179,23 @@ mod tests {
                 .chain(command.get_args())
                 .map(|word| word.to_str().unwrap().to_owned())
                 .collect(),
+        }
+    }
+
+    #[test]
+    fn nothing_in_an_address_is_read_by_a_shell() {
+        for word in ["ann", "nas.example.org", "fe80::1%eth0", "a_b-c+d"] {
+            assert!(is_plain(word), "{word}");
+        }
+        for word in ["a;b", "$(id)", "`id`", "a b", "a|b", "a\nb", "'"] {
+            let address = Address {
+                user: None,
+                host: "nas".into(),
+                port: 99,
+                repository: None,
+            };
+            let error = configured(&address, word).err().unwrap().to_string();
+            assert!(error.contains("shell"), "{word}: {error}");
         }
     }
 
