@@ -93,7 +93,8 @@ impl Outbox {
         }
     }
 
-    /// Nobody reads any more, as the other direction has ended: what is being answered breaks off.
+    /// What is being answered breaks off: the agent has ended its direction, or the server ends the session.
+    /// What is said stays.
     pub fn abandon(&self) {
         self.state().is_broken = true;
         self.changed.notify_all();

@@ -240,10 +240,7 @@ fn tolerate(error: Error) -> Result<String> {
             Ok(error.to_string())
         }
         Error::Catalog(ref cause)
-            if matches!(
-                cause.sqlite_error_code(),
-                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::SystemIoFailure)
-            ) =>
+            if error.is_damage() || cause.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) =>
         {
             Ok(error.to_string())
         }
