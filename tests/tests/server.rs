@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -208,6 +209,25 @@ fn a_repository_that_cannot_be_opened_is_told_of() {
 }
 
 #[test]
+fn an_invitation_is_not_used_up_by_a_link_that_is_refused_for_want_of_room() {
+    let daemon = Daemon::start();
+    daemon.add("ann", &["--quota", "1M"]);
+    let laptop = daemon.machine("laptop");
+    let invitation = daemon.invite("ann");
+    let words: Vec<&str> = invitation.iter().map(String::as_str).collect();
+    let said = laptop.refused(1, &words);
+    assert!(said.contains("quota"), "{said}");
+    assert_eq!(daemon.json(&["key", "list"]), serde_json::json!([]));
+    daemon.text(&["user", "set", "ann", "--quota", "1G"]);
+    laptop.link(&invitation, daemon.port, &[]);
+    // The key that was made is for nobody else to read, or it is not used.
+    let key = laptop.config().join("key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let said = laptop.refused(1, &["snapshots"]);
+    assert!(said.contains("chmod 600"), "{said}");
+}
+
+#[test]
 fn the_administrator_removes_what_nobody_else_may() {
     let daemon = Daemon::start();
     daemon.add("ann", &["--may-prune"]);
@@ -384,6 +404,9 @@ fn a_configuration_is_read_again_at_a_signal_unless_it_is_wrong() {
     let said = laptop.refused(1, &["snapshot", "source"]);
     assert!(said.contains("must stay free"), "{said}");
     assert_eq!(laptop.snapshots().len(), 1);
+    daemon.configure("mount = \"/nowhere\"\n");
+    daemon.signal(Signal::HUP);
+    daemon.said("mount has changed: restart yored");
     daemon.configure("");
     daemon.signal(Signal::HUP);
     until("the floor is small again", || laptop.snapshot().status.success());

@@ -137,5 +137,7 @@ mod tests {
         ] {
             assert!(bad.parse::<Address>().is_err(), "{bad}");
         }
+        let error = "ssh://ann:hunter2@nas/x".parse::<Address>().unwrap_err();
+        assert!(error.contains("a password") && !error.contains("hunter2"), "{error}");
     }
 }

@@ -195,3 +195,21 @@ fn after(setting: &Setting, config: &AgentConfig, result: &Result<Outcome, PushE
         (setting.say)(&format!("after: {error}"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_not_let_in_does_not_try_again_and_who_lost_the_connection_does() {
+        let of = |error| PushError::Push(AgentError::Store(error)).may_pass();
+        let elsewhere = |lost| Error::Elsewhere {
+            place: "nas".into(),
+            message: "no".into(),
+            lost,
+        };
+        assert!(!of(elsewhere(false)) && !of(Error::Denied("no".into())) && !of(Error::KeyRevoked));
+        assert!(of(elsewhere(true)) && of(Error::Busy("wait".into())));
+        assert!(!PushError::NothingIncluded.may_pass());
+    }
+}

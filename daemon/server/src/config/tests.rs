@@ -212,6 +212,15 @@ fn agents_are_told_what_they_can_reach() {
     assert_eq!(of("listen = \"[::1]:2222\""), "[::1]");
     assert_eq!(of("listen = \"0.0.0.0:99\""), format!("{}:99", host_name()));
     assert_eq!(of("address = \"backup\""), "backup");
+    assert_eq!(of("listen = \"[::]:99\"\naddress = \"backup\""), "backup:99");
+    for (key, value) in [
+        ("max_connections", "0"),
+        ("stale_after", "\"0s\""),
+        ("login_timeout", "\"0s\""),
+    ] {
+        let error = parse(&format!("{key} = {value}")).unwrap_err().to_string();
+        assert!(error.contains(key) && error.contains("more than nothing"), "{error}");
+    }
 }
 
 #[test]

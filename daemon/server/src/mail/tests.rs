@@ -259,14 +259,14 @@ fn damage_keys_and_suspended_pruning_are_told_to_both() {
     let bench = Bench::new(&server, "");
     let post = bench.post();
     post.damage(bench.row.id, "pack 3");
-    post.pruning_suspended(bench.row.id, "900 of 1000 files vanished");
+    post.pruning_suspended(bench.row.id, "900 of 1000 files vanished\n\nNothing is lost.\n");
     let key = bench.accounts.enrol(bench.user.id, None, KEY, "laptop", "x").unwrap();
     post.key_added(bench.user.id, &key, "10.0.0.1:55", Enrolled::Invitation);
     for part in ["pack 3", "900 of 1000 files vanished", "with an invitation"] {
         for to in ["ann@example.org", "root@example.org"] {
             let got = server.letter();
             assert!(
-                got.to[0].contains(to) && got.text.contains(part),
+                got.to[0].contains(to) && got.text.contains(part) && !got.text.contains("\\n"),
                 "{part} {to} {}",
                 got.text
             );
