@@ -4,7 +4,7 @@
 //! length of what follows (4 bytes, little-endian) | kind (1 byte) | body
 //! ```
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 
 use yore_store::Error;
 
@@ -302,9 +302,12 @@ fn answers(input: &mut Input<'_>) -> Decoded<Vec<Answer>> {
     Ok(answers)
 }
 
+/// What is read of a stream at once: most packets are much shorter than what asking for them costs.
+const BUFFER: usize = 64 << 10;
+
 /// Reads packets from a stream.
 pub struct PacketReader<R> {
-    stream: R,
+    stream: BufReader<R>,
     bytes: Vec<u8>,
     last_length: u64,
 }
@@ -313,7 +316,7 @@ impl<R: Read> PacketReader<R> {
     /// From the beginning of a stream.
     pub fn new(stream: R) -> Self {
         PacketReader {
-            stream,
+            stream: BufReader::with_capacity(BUFFER, stream),
             bytes: Vec::new(),
             last_length: 0,
         }
@@ -322,6 +325,14 @@ impl<R: Read> PacketReader<R> {
     /// Bytes that the last packet took on the wire.
     pub fn last_length(&self) -> u64 {
         self.last_length
+    }
+
+    /// Whether the next packet is there already, all of it: getting it waits for nobody.
+    pub fn has_next(&self) -> bool {
+        let there = self.stream.buffer();
+        there
+            .first_chunk()
+            .is_some_and(|length| there.len() - 4 >= u32::from_le_bytes(*length) as usize)
     }
 
     /// Reads on to the end of the stream, and keeps nothing.

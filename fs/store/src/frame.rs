@@ -4,6 +4,11 @@
 //! follow each other decode as one with `zstd -d`; so where a run has both kinds, the
 //! incompressible ones are wrapped into zstd frames of raw blocks.
 
+use std::cell::RefCell;
+use std::io;
+
+use zstd::bulk::{Compressor, Decompressor};
+
 use crate::layout::GROUP;
 use crate::{Error, Result};
 
@@ -61,7 +66,7 @@ impl Frame {
         let Compression::Zstd(level) = compression else {
             return raw();
         };
-        match zstd::bulk::compress(group, level) {
+        match compress(group, level) {
             Ok(bytes) if bytes.len() < group.len() - group.len() / 32 => Frame {
                 encoding: Encoding::Zstd,
                 length: group.len() as u32,
@@ -101,14 +106,38 @@ pub fn decode(encoding: Encoding, stored: &[u8], length: u32) -> Result<Vec<u8>>
     }
     let group = match encoding {
         Encoding::Raw => stored.to_vec(),
-        Encoding::Zstd => {
-            zstd::bulk::decompress(stored, length as usize).map_err(|_| damaged("does not decompress"))?
-        }
+        Encoding::Zstd => decompress(stored, length as usize).map_err(|_| damaged("does not decompress"))?,
     };
     if group.len() != length as usize {
         return Err(damaged("has another length than its table says"));
     }
     Ok(group)
+}
+
+thread_local! {
+    /// What zstd works with, some hundred KiB each, is made once a thread and not once a frame.
+    static COMPRESSOR: RefCell<Option<(i32, Compressor<'static>)>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn compress(group: &[u8], level: i32) -> io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|kept| {
+        if kept.as_ref().is_none_or(|(of, _)| *of != level) {
+            *kept = Some((level, Compressor::new(level)?));
+        }
+        let (_, compressor) = kept.as_mut().expect("just made");
+        compressor.compress(group)
+    })
+}
+
+fn decompress(stored: &[u8], length: usize) -> io::Result<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|kept| {
+        let decompressor = match kept {
+            Some(decompressor) => decompressor,
+            None => kept.insert(Decompressor::new()?),
+        };
+        decompressor.decompress(stored, length)
+    })
 }
 
 /// A zstd frame of raw blocks (RFC 8878, 3.1.1: single segment, 4-byte content size, no checksum).

@@ -21,14 +21,15 @@ mod tests;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SendError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use yore_store::{Compression, Error, Repository, Result, Snapshot};
 use yore_wire::{
-    Answer, Failure, FailureKind, NEWEST, OLDEST, Opened, Packet, PacketReader, Question, Welcome, common_version,
+    Answer, Failure, FailureKind, Message, NEWEST, OLDEST, Opened, Packet, PacketReader, Question, Welcome,
+    common_version,
 };
 
 use crate::accounts::{Key, NewSession, RepositoryName, RepositoryRow, User};
@@ -47,7 +48,7 @@ const MOST_ASKED: usize = 256;
 /// Bytes of questions of one session that may wait.
 const MOST_ASKED_BYTES: usize = 8 << 20;
 
-/// Messages of a push that may wait; each is 4 MiB at most.
+/// What may wait of a push: a message of at most 4 MiB, with small ones that came with it.
 const MOST_TOLD: usize = 4;
 
 /// Seconds between two looks of others at how far a session is.
@@ -213,9 +214,17 @@ fn say_farewell(outbox: &Outbox, ending: &OnceLock<Ending>, linger: &dyn Fn(Dura
     }
 }
 
+/// Hands messages on to the push's thread.
+fn hand_on(messages: &mut Vec<Message>, tell: &SyncSender<Told>) -> std::result::Result<(), SendError<Told>> {
+    match messages.is_empty() {
+        true => Ok(()),
+        false => tell.send(Told::Messages(std::mem::take(messages))),
+    }
+}
+
 /// What goes to the push's thread.
 enum Told {
-    Message(yore_wire::Message),
+    Messages(Vec<Message>),
     Asked(u64, Question),
 }
 
@@ -278,7 +287,7 @@ impl Session {
         &self,
         packets: &mut PacketReader<Box<dyn Read + Send>>,
         ask: &Sender<(u64, Question, usize)>,
-        tell: &std::sync::mpsc::SyncSender<Told>,
+        tell: &SyncSender<Told>,
     ) -> Result<()> {
         let refused = |text: &str| Error::Refused(text.to_owned());
         match packets.next_packet() {
@@ -297,7 +306,7 @@ impl Session {
             Ok(None) => return Ok(()),
             _ => return Err(refused("a session begins with a greeting")),
         }
-        let mut bytes = 0u64;
+        let (mut bytes, mut messages) = (0u64, Vec::new());
         loop {
             let packet = match packets.next_packet() {
                 Ok(Some(packet)) => packet,
@@ -314,12 +323,13 @@ impl Session {
             let gone = |_| refused("the push has ended");
             match packet {
                 Packet::Alive => {}
-                Packet::Tell(message) => tell.send(Told::Message(message)).map_err(|_| gone(()))?,
+                Packet::Tell(message) => messages.push(message),
                 Packet::Ask(
                     number,
                     question @ (Question::Push(_) | Question::Commit { .. } | Question::Abort { .. }),
                 ) => {
-                    tell.send(Told::Asked(number, question)).map_err(|_| gone(()))?;
+                    hand_on(&mut messages, tell).map_err(gone)?;
+                    tell.send(Told::Asked(number, question)).map_err(gone)?;
                 }
                 Packet::Ask(number, question) => {
                     let length = packets.last_length() as usize;
@@ -331,6 +341,10 @@ impl Session {
                         .map_err(|_| refused("the session has ended"))?;
                 }
                 _ => return Err(refused("that is what a server says")),
+            }
+            // What has arrived together is handed on together.
+            if !packets.has_next() {
+                hand_on(&mut messages, tell).map_err(gone)?;
             }
         }
     }

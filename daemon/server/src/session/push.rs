@@ -46,7 +46,10 @@ pub(super) fn receive(session: &Arc<Session>, told: &Receiver<Told>) {
     let mut state = State::Idle;
     for message in told {
         state = match message {
-            Told::Message(message) => steps(message).fold(state, |state, step| state.message(session, step)),
+            Told::Messages(messages) => messages
+                .into_iter()
+                .flat_map(steps)
+                .fold(state, |state, step| state.message(session, step)),
             Told::Asked(number, question) => state.asked(session, number, question),
         };
         // While it waited for its turn nobody could be heard.

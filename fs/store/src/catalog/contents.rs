@@ -39,12 +39,28 @@ impl Content {
     }
 
     /// The content of this name: a committed one, or one of `push`; a whole one if there is.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if the check of its row does not hold.
     pub fn find(connection: &Connection, hash: &Hash, push: Option<PushId>) -> Result<Option<Self>> {
-        let mut statement = connection.prepare_cached(
-            "SELECT id FROM contents WHERE hash = ?1 AND (push IS NULL OR push = ?2) ORDER BY base IS NOT NULL, id LIMIT 1",
-        )?;
-        let id = statement.query_row((hash, push), |row| row.get(0)).optional()?;
-        Ok(id.map(|id| Self::get(connection, id)).transpose()?.flatten())
+        // Asked for each content of a push, so it is one statement, and what is seldom more than a row is sifted here.
+        let mut statement = connection.prepare_cached(&format!("{CONTENT} WHERE hash = ?1 ORDER BY id"))?;
+        let mut rows = statement.query([hash])?;
+        let mut found: Option<Self> = None;
+        while let Some(row) = rows.next()? {
+            let of: Option<PushId> = row.get(8)?;
+            if of.is_some() && of != push {
+                continue;
+            }
+            let content = Self::read(row)
+                .unwrap_or(None)
+                .ok_or_else(|| damaged(row.get(0).unwrap_or(ContentId(0))))?;
+            if content.base.is_none() {
+                return Ok(Some(content));
+            }
+            found.get_or_insert(content);
+        }
+        Ok(found)
     }
 
     /// Writes the row; `map` of a delta whose stream is too long to be parsed at every opening.
@@ -145,7 +161,7 @@ impl Content {
     }
 }
 
-const CONTENT: &str = "SELECT id, hash, size, run, skip, base, stream, sum FROM contents";
+const CONTENT: &str = "SELECT id, hash, size, run, skip, base, stream, sum, push FROM contents";
 
 fn damaged(id: ContentId) -> Error {
     Error::Damaged(format!("catalog content {id}"))

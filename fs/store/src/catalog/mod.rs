@@ -125,6 +125,9 @@ fn configure(connection: &Connection) -> Result<()> {
     // A server's session may open nothing outside of its user's folder.
     connection.pragma_update(None, "temp_store", "memory")?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Plans do not depend on the values that are bound: else SQLite makes a new one at each execution of a
+    // statement that a partial index might serve.
+    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
 }
 

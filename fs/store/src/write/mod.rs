@@ -114,7 +114,7 @@ impl Writer {
         encoding: Encoding,
         position: Option<u64>,
     ) -> Result<Run> {
-        let bytes: Vec<u8> = frames.iter().flat_map(|(stored, _)| stored.iter().copied()).collect();
+        let bytes = joined(frames);
         self.budget.reserve(bytes.len() as u64)?;
         let mut pack = match self.pack.take() {
             Some(pack) => pack,
@@ -136,7 +136,7 @@ impl Writer {
 
     /// Writes one file that is a run of its own.
     pub fn write_head(&mut self, frames: &[(Vec<u8>, FrameRow)], encoding: Encoding, position: u64) -> Result<Run> {
-        let bytes: Vec<u8> = frames.iter().flat_map(|(stored, _)| stored.iter().copied()).collect();
+        let bytes = joined(frames);
         self.budget.reserve(bytes.len() as u64)?;
         let (id, file, path) = self.create(FileKind::Head)?;
         file.write_all_at(&bytes, 0).at(&path)?;
@@ -269,6 +269,13 @@ impl Writer {
         transaction.commit()?;
         Ok(self.reserved[kind as usize].pop_front().expect("just registered"))
     }
+}
+
+/// The stored bytes of frames, one after the other.
+fn joined(frames: &[(Vec<u8>, FrameRow)]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(frames.iter().map(|(stored, _)| stored.len()).sum());
+    frames.iter().for_each(|(stored, _)| bytes.extend_from_slice(stored));
+    bytes
 }
 
 /// The row of a frame with these stored bytes.
