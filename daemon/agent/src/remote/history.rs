@@ -121,13 +121,13 @@ impl History for RemoteHistory {
         Ok(root)
     }
     fn folder(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Option<Entry>> {
-        if let Some(entry) = self.0.listings().folder((snapshot, folder)) {
+        if let Some(entry) = self.0.listings().kept.folder(snapshot, folder) {
             return Ok(Some(entry));
         }
         Ok(self.0.entries(Question::Folder { snapshot, folder })?.pop())
     }
     fn entry(&self, id: EntryId) -> Result<Option<Entry>> {
-        if let Some(entry) = self.0.listings().entry(id) {
+        if let Some(entry) = self.0.listings().kept.entry(id) {
             return Ok(Some(entry));
         }
         Ok(self.0.entries(Question::Entry { id })?.pop())
@@ -141,14 +141,13 @@ impl History for RemoteHistory {
         Ok(entries)
     }
     fn list(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Arc<Listing>> {
-        let key = (snapshot, folder);
-        if let Some(listing) = self.0.listings().get(key) {
+        if let Some(listing) = self.0.listings().kept.get(snapshot, folder) {
             return Ok(listing);
         }
         let entries = self.0.entries(Question::List { snapshot, folder })?;
         check_listing(&entries, &self.0.place)?;
         let listing = Arc::new(entries);
-        self.0.listings().keep(key, &listing);
+        self.0.listings().keep(snapshot, folder, &listing);
         Ok(listing)
     }
     fn open(&self, content: ContentId, size: u64) -> Result<Box<dyn OpenContent>> {

@@ -1,20 +1,17 @@
 //! What a server has said of folders and what is in them, kept for a while.
 //!
-//! A mount names things by their numbers: for each file that is opened it asks what the entry of
-//! that number is, several times. What was listed is known, so it costs no round trip. Rows never change, and
-//! numbers are not given again, so nothing in here goes stale; of what was forgotten since, the contents
-//! are not to be had.
+//! What was listed is known ([`yore_store::Listings`]), so it costs no round trip.
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use lru::LruCache;
-use yore_store::{ContentId, Entry, EntryId, FolderId, GROUP, Listing, SnapshotId};
+use yore_store::{ContentId, Entry, FolderId, GROUP, Listing, SnapshotId};
 use yore_wire::MOST_SMALL;
 
-/// Entries that are kept of listings.
-const KEPT_ENTRIES: usize = 100_000;
+/// Bytes of listings that are kept: a hundred thousand entries or so.
+const KEPT: usize = 48 << 20;
 
 /// Roots of snapshots, and hard-link groups, that are kept.
 const KEPT_GROUPS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
@@ -25,19 +22,9 @@ const RECENT: usize = 8;
 /// Bytes of small contents that are asked for at once.
 const AHEAD: u64 = 512 << 10;
 
-/// A folder in a snapshot.
-type Key = (SnapshotId, FolderId);
-
-/// A listing, and a line in it.
-type Line = (Arc<Listing>, u32);
-
 /// Listings that were asked for lately.
 pub(super) struct Listings {
-    kept: LruCache<Key, Arc<Listing>>,
-    entries: usize,
-    /// The lines of these by the number of their entry, and of folders by folder and snapshot.
-    by_id: HashMap<EntryId, Line>,
-    by_folder: HashMap<Key, Line>,
+    pub kept: yore_store::Listings,
     /// The last ones, and where in them contents stand: who reads one file reads the next.
     recent: VecDeque<(Arc<Listing>, HashMap<ContentId, usize>)>,
     roots: LruCache<SnapshotId, Entry>,
@@ -47,10 +34,7 @@ pub(super) struct Listings {
 impl Default for Listings {
     fn default() -> Self {
         Listings {
-            kept: LruCache::unbounded(),
-            entries: 0,
-            by_id: HashMap::new(),
-            by_folder: HashMap::new(),
+            kept: yore_store::Listings::new(KEPT),
             recent: VecDeque::new(),
             roots: LruCache::new(KEPT_GROUPS),
             links: LruCache::new(KEPT_GROUPS),
@@ -59,21 +43,6 @@ impl Default for Listings {
 }
 
 impl Listings {
-    /// The listing of a folder, if it is kept.
-    pub fn get(&mut self, key: Key) -> Option<Arc<Listing>> {
-        self.kept.get(&key).cloned()
-    }
-
-    /// An entry, if a listing with it is kept.
-    pub fn entry(&self, id: EntryId) -> Option<Entry> {
-        self.by_id.get(&id).map(at)
-    }
-
-    /// The entry of a folder in a snapshot, if a listing with it is kept.
-    pub fn folder(&self, key: Key) -> Option<Entry> {
-        self.by_folder.get(&key).map(at)
-    }
-
     /// The entry of `/`, if it is kept.
     pub fn root(&mut self, snapshot: SnapshotId) -> Option<Entry> {
         self.roots.get(&snapshot).cloned()
@@ -97,43 +66,14 @@ impl Listings {
     }
 
     /// Keeps the listing of a folder, in the place of those that were asked for longest ago.
-    pub fn keep(&mut self, key: Key, listing: &Arc<Listing>) {
-        if let Some((key, old)) = self.kept.push(key, listing.clone()) {
-            self.dropped(key, &old);
-        }
-        self.entries += listing.len() + 1;
-        for (line, entry) in listing.iter().enumerate() {
-            let line = (listing.clone(), line as u32);
-            if let Some(folder) = entry.child {
-                self.by_folder.insert((key.0, folder), line.clone());
-            }
-            self.by_id.insert(entry.id, line);
-        }
-        while self.entries > KEPT_ENTRIES && self.kept.len() > 1 {
-            let Some((key, old)) = self.kept.pop_lru() else { break };
-            self.dropped(key, &old);
-        }
+    pub fn keep(&mut self, snapshot: SnapshotId, folder: FolderId, listing: &Arc<Listing>) {
+        self.kept.keep(snapshot, folder, listing);
         let places = listing
             .iter()
             .enumerate()
             .filter_map(|(index, entry)| Some((entry.content?, index)));
         self.recent.push_front((listing.clone(), places.collect()));
         self.recent.truncate(RECENT);
-    }
-
-    fn dropped(&mut self, (snapshot, _): Key, old: &Arc<Listing>) {
-        self.entries -= old.len() + 1;
-        // An entry may be in the listings of several snapshots.
-        let is_of = |line: &Line| Arc::ptr_eq(&line.0, old);
-        for entry in old.iter() {
-            if self.by_id.get(&entry.id).is_some_and(is_of) {
-                self.by_id.remove(&entry.id);
-            }
-            let folder = entry.child.map(|folder| (snapshot, folder));
-            if let Some(folder) = folder.filter(|key| self.by_folder.get(key).is_some_and(is_of)) {
-                self.by_folder.remove(&folder);
-            }
-        }
     }
 
     /// A content and the small ones that come after it in its folder.
@@ -157,55 +97,5 @@ impl Listings {
             contents.push(next);
         }
         contents
-    }
-}
-
-fn at((listing, line): &Line) -> Entry {
-    listing[*line as usize].clone()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use yore_store::{Kind, Meta};
-
-    fn listing(folder: i64, ids: std::ops::Range<i64>) -> Arc<Listing> {
-        let entries = ids.map(|id| Entry {
-            id: EntryId(id),
-            folder: FolderId(folder),
-            name: id.to_string().into_bytes(),
-            first: SnapshotId(1),
-            last: SnapshotId(i64::MAX),
-            meta: Meta::plain(Kind::Folder, 0o755),
-            size: 0,
-            content: None,
-            child: Some(FolderId(1000 + id)),
-            link: None,
-        });
-        Arc::new(entries.collect())
-    }
-
-    #[test]
-    fn what_was_listed_is_known_until_its_listing_goes() {
-        let mut listings = Listings::default();
-        let (one, two) = (SnapshotId(1), SnapshotId(2));
-        listings.keep((one, FolderId(7)), &listing(7, 0..10));
-        listings.keep((two, FolderId(7)), &listing(7, 5..15));
-        assert_eq!(listings.entry(EntryId(3)).unwrap().name, b"3");
-        assert_eq!(listings.folder((one, FolderId(1003))).unwrap().id, EntryId(3));
-        assert!(listings.folder((two, FolderId(1003))).is_none());
-        // Enough others, and the first two make room.
-        let many = KEPT_ENTRIES as i64;
-        listings.keep((one, FolderId(8)), &listing(8, many..2 * many - 20));
-        assert!(listings.entry(EntryId(3)).is_none() && listings.folder((one, FolderId(1003))).is_none());
-        assert_eq!(listings.entry(EntryId(7)).unwrap().name, b"7", "of the second snapshot");
-        listings.keep((one, FolderId(9)), &listing(9, 0..20));
-        assert!(listings.get((two, FolderId(7))).is_none());
-        assert_eq!(
-            listings.by_id.len(),
-            listings.kept.iter().map(|(_, listing)| listing.len()).sum::<usize>()
-        );
-        assert_eq!(listings.by_id.len(), listings.by_folder.len());
-        assert_eq!(listings.entries, listings.by_id.len() + listings.kept.len());
     }
 }

@@ -99,7 +99,7 @@ pub trait History: Send + Sync {
     fn root(&self, snapshot: SnapshotId) -> Result<Entry>;
     /// The entry of a folder as it was in a snapshot; `None` if it was not.
     fn folder(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Option<Entry>>;
-    /// One entry by its number.
+    /// One entry by its number; when its life ends (`last`) may not be the latest word.
     fn entry(&self, id: EntryId) -> Result<Option<Entry>>;
     /// The entries of one hard-link group in a snapshot, as many as `st_nlink` says.
     fn links(&self, snapshot: SnapshotId, link: i64) -> Result<Vec<Entry>>;
@@ -211,10 +211,16 @@ impl History for Arc<Repository> {
         Repository::root(self, snapshot)
     }
     fn folder(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Option<Entry>> {
-        Repository::folder(self, snapshot, folder)
+        match self.caches.folder(snapshot, folder) {
+            Some(entry) => Ok(Some(entry)),
+            None => Repository::folder(self, snapshot, folder),
+        }
     }
     fn entry(&self, id: EntryId) -> Result<Option<Entry>> {
-        Repository::entry(self, id)
+        match self.caches.entry(id) {
+            Some(entry) => Ok(Some(entry)),
+            None => Repository::entry(self, id),
+        }
     }
     fn links(&self, snapshot: SnapshotId, link: i64) -> Result<Vec<Entry>> {
         Repository::links(self, snapshot, link)

@@ -9,17 +9,14 @@ use std::sync::{Arc, Mutex};
 
 use lru::LruCache;
 
+use super::listings::Listings;
 use crate::catalog::{Entry, Run};
 use crate::tree::Listing;
-use crate::{FileId, FolderId, RunId, SnapshotId};
+use crate::{EntryId, FileId, FolderId, RunId, SnapshotId};
 
 /// Bytes that the caches of a repository keep, together, if nobody says otherwise.
 pub(crate) const CACHE_BYTES: usize = 64 << 20;
 const OPEN_FILES: usize = 128;
-
-/// About what an entry of a listing takes besides its name: itself, and the least that an
-/// allocator gives for each of the names of its own, its owner's and its group's.
-const ENTRY_BYTES: usize = size_of::<Entry>() + 3 * 32;
 
 /// A cache that forgets what was used longest ago when its weights pass a bound.
 struct Weighted<K: Hash + Eq, V> {
@@ -46,7 +43,6 @@ impl<K: Hash + Eq, V: Clone> Weighted<K, V> {
         if let Some((_, (_, old))) = self.items.push(key, (value, weight)) {
             self.weight -= old;
         }
-        // The newest stays, however large: a folder of a million names is asked for piece by piece.
         while self.weight > self.bound && self.items.len() > 1 {
             let Some((_, (_, old))) = self.items.pop_lru() else {
                 break;
@@ -63,12 +59,11 @@ impl<K: Hash + Eq, V: Clone> Weighted<K, V> {
 }
 
 type FrameKey = (RunId, u32);
-type ListingKey = (SnapshotId, FolderId);
 
 /// The caches of one open repository.
 pub(crate) struct Caches {
     frames: Mutex<Weighted<FrameKey, Arc<Vec<u8>>>>,
-    listings: Mutex<Weighted<ListingKey, Arc<Listing>>>,
+    listings: Mutex<Listings>,
     runs: Mutex<Weighted<RunId, Arc<Run>>>,
     files: Mutex<Weighted<FileId, Arc<File>>>,
     /// What the file of a frozen catalog looked like last.
@@ -81,7 +76,7 @@ impl Caches {
     pub fn new(bytes: usize) -> Self {
         Caches {
             frames: Weighted::new(bytes / 2),
-            listings: Weighted::new(bytes / 8 * 3),
+            listings: Mutex::new(Listings::new(bytes / 8 * 3)),
             runs: Weighted::new(bytes / 8),
             files: Weighted::new(OPEN_FILES),
             frozen_stamp: AtomicI64::new(0),
@@ -104,12 +99,21 @@ impl Caches {
     }
 
     pub fn listing(&self, snapshot: SnapshotId, folder: FolderId) -> Option<Arc<Listing>> {
-        locked(&self.listings).get(&(snapshot, folder))
+        locked(&self.listings).get(snapshot, folder)
     }
 
     pub fn keep_listing(&self, snapshot: SnapshotId, folder: FolderId, listing: &Arc<Listing>) {
-        let names: usize = listing.iter().map(|entry| entry.name.len() + ENTRY_BYTES).sum();
-        locked(&self.listings).put((snapshot, folder), listing.clone(), names + 64);
+        locked(&self.listings).keep(snapshot, folder, listing);
+    }
+
+    /// An entry that was listed lately; its `last` may have changed since.
+    pub fn entry(&self, id: EntryId) -> Option<Entry> {
+        locked(&self.listings).entry(id)
+    }
+
+    /// The entry of a folder that was listed lately.
+    pub fn folder(&self, snapshot: SnapshotId, folder: FolderId) -> Option<Entry> {
+        locked(&self.listings).folder(snapshot, folder)
     }
 
     pub fn run(&self, id: RunId) -> Option<Arc<Run>> {

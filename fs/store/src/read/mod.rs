@@ -3,9 +3,11 @@
 mod cache;
 mod content;
 mod frames;
+mod listings;
 mod plan;
 
 pub(crate) use cache::{CACHE_BYTES, Caches};
 pub use content::ContentReader;
 pub(crate) use frames::{FrameError, stored_frame};
+pub use listings::Listings;
 pub(crate) use plan::Stretch;

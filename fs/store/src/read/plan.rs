@@ -56,6 +56,31 @@ impl Plan {
 
     /// Makes the plan for a content from the catalog as it is now.
     pub fn load(repository: &Repository, id: ContentId) -> Result<Plan> {
+        match Content::get(&*repository.connection()?, id)? {
+            // What is whole in one run is in one row; most contents are.
+            Some(content) if content.base.is_none() && content.run.is_some() => Ok(Plan::of_run(content)),
+            _ => Plan::load_chain(repository, id),
+        }
+    }
+
+    /// The plan for a whole content in one run.
+    fn of_run(content: Content) -> Plan {
+        let whole = Whole::Stretch(Stretch {
+            run: content.run.expect("asked before"),
+            skip: content.skip,
+            length: content.size,
+        });
+        Plan {
+            bottom: content.clone(),
+            content,
+            whole,
+            map: None,
+            streams: HashMap::new(),
+        }
+    }
+
+    /// Makes the plan for a content of any kind.
+    fn load_chain(repository: &Repository, id: ContentId) -> Result<Plan> {
         // One transaction, so that a commit meanwhile cannot show half of a rebased chain.
         let mut connection = repository.connection()?;
         let transaction = connection.transaction()?;
