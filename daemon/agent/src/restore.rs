@@ -18,11 +18,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use yore_store::{ContentId, Entry, FolderId, History, Listing, OpenContent, Snapshot};
+use yore_store::{ContentId, Entry, FolderId, History, Listing, NextPassage, OpenContent, Snapshot, TellPassage};
 
 use crate::filter::Filter;
 use crate::folder::raise_file_limit;
 
+mod ahead;
 mod apply;
 mod contents;
 mod place;
@@ -30,6 +31,7 @@ mod remove;
 mod trail;
 mod tree;
 
+use ahead::Ahead;
 pub use apply::{Applied, apply_meta};
 
 /// What happens to things that are already where something is restored to.
@@ -58,6 +60,17 @@ pub struct RestoreOptions {
     /// Only what fits these patterns is restored, with all that is in it and
     /// the folders that lead there; everything if `None`.
     pub include: Option<Filter>,
+}
+
+impl RestoreOptions {
+    /// Whether a path of the snapshot is asked for, if what it lies in is or is not.
+    fn includes(&self, path: &[u8], folder: bool, above: bool) -> bool {
+        let verdict = self
+            .include
+            .as_ref()
+            .and_then(|patterns| patterns.verdict(path, folder));
+        verdict.unwrap_or(above)
+    }
 }
 
 /// What a restore did.
@@ -130,7 +143,7 @@ pub trait Progress: Sync {
 impl Progress for () {}
 
 /// Where a snapshot's entries and contents come from.
-pub trait Source {
+pub trait Source: Sync {
     /// The snapshot's name, for messages.
     fn name(&self) -> &str;
     /// Absolute paths of the snapshot's roots: at and below them it is complete.
@@ -139,8 +152,14 @@ pub trait Source {
     fn root(&self) -> yore_store::Result<Entry>;
     /// What is in a folder, sorted bytewise by name.
     fn list(&self, folder: FolderId) -> yore_store::Result<Arc<Listing>>;
+    /// The same, by somebody who goes on to list what is below it.
+    fn list_below(&self, folder: FolderId) -> yore_store::Result<Arc<Listing>> {
+        self.list(folder)
+    }
     /// Opens a content for reading.
     fn open(&self, content: ContentId, size: u64) -> yore_store::Result<Box<dyn OpenContent>>;
+    /// Reads many passages, one after the other.
+    fn read(&self, next: &mut NextPassage<'_>, tell: &mut TellPassage<'_>);
 }
 
 struct InHistory<'a> {
@@ -161,8 +180,14 @@ impl Source for InHistory<'_> {
     fn list(&self, folder: FolderId) -> yore_store::Result<Arc<Listing>> {
         self.history.list(self.snapshot.id, folder)
     }
+    fn list_below(&self, folder: FolderId) -> yore_store::Result<Arc<Listing>> {
+        self.history.list_below(self.snapshot.id, folder)
+    }
     fn open(&self, content: ContentId, size: u64) -> yore_store::Result<Box<dyn OpenContent>> {
         self.history.open(content, size)
+    }
+    fn read(&self, next: &mut NextPassage<'_>, tell: &mut TellPassage<'_>) {
+        self.history.read(next, tell);
     }
 }
 
@@ -197,12 +222,19 @@ pub fn restore_from(
 ) -> Result<Report, RestoreError> {
     raise_file_limit();
     let trail = trail::Trail::find(source, path, options.strip)?;
-    let restorer =
-        tree::Restorer::new(source, options, progress, trail, dest).map_err(|source| RestoreError::Destination {
-            path: dest.to_owned(),
-            source,
-        })?;
-    Ok(restorer.run())
+    let destination = |source| RestoreError::Destination {
+        path: dest.to_owned(),
+        source,
+    };
+    std::thread::scope(|threads| {
+        // What stays as it is would be read for nothing.
+        let ahead = match options.overwrite == Overwrite::Always || trail.is_nothing_in_its_way(dest) {
+            true => Ahead::begin(threads, source, trail.clone(), options),
+            false => Ahead::none(),
+        };
+        let restorer = tree::Restorer::new(source, options, progress, trail, ahead, dest).map_err(destination)?;
+        Ok(restorer.run())
+    })
 }
 
 #[cfg(test)]

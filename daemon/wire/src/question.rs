@@ -58,6 +58,14 @@ pub enum Question {
         /// The folder.
         folder: FolderId,
     },
+    /// The same of a folder, and of folders below it, depth first, until some thousand entries were told: for reading
+    /// ahead. Before the [`Answer::Entry`]s of each an [`Answer::Listing`].
+    ListBelow {
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// The folder.
+        folder: FolderId,
+    },
     /// Verified bytes of a content. [`Answer::Bytes`]s, one after the other, up to its end.
     Read {
         /// The content.
@@ -233,6 +241,8 @@ pub enum Answer {
     Forgotten(Forgotten),
     /// What a sweep found.
     Swept(Swept),
+    /// A folder, all of whose entries follow.
+    Listing(FolderId),
     /// Contents that an earlier push that died has sent, by the first half of their names.
     Kept(Vec<[u8; 16]>),
     /// Groups of a large content in whose midst an earlier push died.
@@ -340,6 +350,7 @@ variants!(Question, "question" {
     17 => Verify { read_data },
     18 => Forget { snapshots },
     19 => Sweep,
+    20 => ListBelow { snapshot, folder },
     32 => Push(start),
     33 => Listing,
     34 => BaseValues { hash },
@@ -366,6 +377,7 @@ variants!(Answer, "answer" {
     14 => Verified(verified),
     15 => Forgotten(forgotten),
     16 => Swept(swept),
+    17 => Listing(folder),
     32 => Kept(names),
     33 => KeptGroups { key, first, values },
     34 => Begun { base, line },

@@ -43,8 +43,8 @@ pub use catalog::{Entry, Snapshot};
 pub use error::{Error, IoContext, Result, size as size_text};
 pub use frame::{Compression, Encoding, Frame};
 pub use history::{
-    Change, Found, History, OpenContent, Space, StoredAs, TellChange, TellFound, TellProgress, Version, Wanted, go_on,
-    space_of,
+    Change, Found, History, NextPassage, OpenContent, PIECE, Passage, Space, StoredAs, TellChange, TellFound,
+    TellPassage, TellProgress, Version, Wanted, go_on, read_passages, space_of,
 };
 pub use ids::*;
 pub use ingest::{BaseValues, Body, Committed, Ingest, LargeOp, PushOptions};

@@ -131,4 +131,12 @@ impl Entry {
     pub fn is_alive(&self) -> bool {
         self.last.0 == ALIVE
     }
+
+    /// Where a file has bytes that are no hole: offset and length, within its size.
+    pub fn data_extents(&self) -> impl Iterator<Item = (u64, u64)> {
+        let (whole, size) = ([(0, self.size)], self.size);
+        let extents = self.meta.data.as_deref().map_or(whole.to_vec(), <[_]>::to_vec);
+        let within = move |(offset, length): (u64, u64)| (offset, length.min(size.saturating_sub(offset)));
+        extents.into_iter().map(within).filter(|(_, length)| *length > 0)
+    }
 }

@@ -5,13 +5,15 @@ use std::path::Path;
 use std::sync::{Arc, MutexGuard};
 
 use yore_store::{
-    ContentId, Entry, EntryId, Error, FolderId, Forgotten, GROUP, History, Listing, OpenContent, Result, Snapshot,
-    SnapshotId, Space, Stats, Swept, TellChange, TellFound, TellProgress, Verified, Version, Wanted, go_on,
+    ContentId, Entry, EntryId, Error, FolderId, Forgotten, GROUP, History, Listing, NextPassage, OpenContent, Result,
+    Snapshot, SnapshotId, Space, Stats, Swept, TellChange, TellFound, TellPassage, TellProgress, Verified, Version,
+    Wanted, go_on,
 };
 use yore_wire::{Answer, Question};
 
 use super::content::RemoteContent;
 use super::listings::Listings;
+use super::passages::Reading;
 use super::{Remote, unexpected};
 
 impl Remote {
@@ -150,11 +152,36 @@ impl History for RemoteHistory {
         self.0.listings().keep(snapshot, folder, &listing);
         Ok(listing)
     }
+    fn list_below(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Arc<Listing>> {
+        if let Some(listing) = self.0.listings().kept.get(snapshot, folder) {
+            return Ok(listing);
+        }
+        let question = Question::ListBelow { snapshot, folder };
+        let mut below: Vec<(FolderId, Listing)> = Vec::new();
+        for answer in self.0.all(question, Some)? {
+            match (answer, below.last_mut()) {
+                (Answer::Listing(folder), _) => below.push((folder, Listing::new())),
+                (Answer::Entry(entry), Some((_, listing))) => listing.push(entry),
+                _ => return Err(unexpected(&self.0.place)),
+            }
+        }
+        for (folder, entries) in below.into_iter().rev() {
+            check_listing(&entries, &self.0.place)?;
+            self.0.listings().keep(snapshot, folder, &Arc::new(entries));
+        }
+        self.list(snapshot, folder)
+    }
     fn open(&self, content: ContentId, size: u64) -> Result<Box<dyn OpenContent>> {
         if size <= GROUP && self.0.contents.get(content, 0).is_none() {
             self.0.read_small(content)?;
         }
         Ok(Box::new(RemoteContent::new(self.0.clone(), content, size)))
+    }
+    fn read(&self, next: &mut NextPassage<'_>, tell: &mut TellPassage<'_>) {
+        // Without a connection nothing is told, and who reads by himself hears why.
+        if let Ok(connection) = self.0.connection() {
+            Reading::new(&connection).run(next, tell);
+        }
     }
     fn space(&self) -> Result<Space> {
         self.0.one(Question::Space, |answer| match answer {

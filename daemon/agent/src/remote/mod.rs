@@ -17,6 +17,7 @@ mod dial;
 mod history;
 mod listings;
 mod openssh;
+mod passages;
 mod push;
 mod ssh;
 mod stream;

@@ -5,12 +5,13 @@
 //! own right to do the rest. Neither attributes nor permissions touch the
 //! modification time.
 
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmod, chownat, openat, removexattr,
-    setxattr, utimensat,
+    AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, chmod, chownat, fchmod, futimens,
+    openat, removexattr, setxattr, utimensat,
 };
 use rustix::io::Errno;
 use yore_store::{Kind, Meta};
@@ -48,27 +49,13 @@ pub fn apply_meta(dir: BorrowedFd, name: &[u8], meta: &Meta) -> io::Result<Appli
     if stat.kind() != Some(meta.kind) {
         return Err(io::Error::other("it was replaced by another thing in the meantime"));
     }
-    let owner_lost = !give_owner(&thing, &stat, meta)?;
+    let owner_lost = !give_owner(thing.as_fd(), &stat, meta)?;
     // The kernel resolves this to the thing held, even if that is a symlink.
     let path = format!("/proc/self/fd/{}", thing.as_raw_fd());
-    let xattrs_lost = give_xattrs(dir, name, &path, meta)?;
-    let mtime = Timespec {
-        tv_sec: meta.mtime,
-        tv_nsec: meta.mtime_ns.into(),
-    };
-    let keep = Timespec {
-        tv_sec: 0,
-        tv_nsec: UTIME_OMIT,
-    };
-    let times = Timestamps {
-        last_access: keep,
-        last_modification: mtime,
-    };
-    utimensat(dir, name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+    let xattrs_lost = give_xattrs(&Thing::at(dir, name), &path, meta)?;
+    utimensat(dir, name, &times_of(meta), AtFlags::SYMLINK_NOFOLLOW)?;
     if meta.kind != Kind::Symlink {
-        // Setuid of another user's program must not become setuid of ours.
-        let mode = if owner_lost { meta.mode & 0o1777 } else { meta.mode };
-        chmod(&path, Mode::from_raw_mode(mode))?;
+        chmod(&path, mode_of(meta, owner_lost))?;
     }
     Ok(Applied {
         xattrs_lost,
@@ -76,8 +63,41 @@ pub fn apply_meta(dir: BorrowedFd, name: &[u8], meta: &Meta) -> io::Result<Appli
     })
 }
 
+/// The same for a regular file that is open for writing.
+pub(super) fn apply_to_file(file: &File, meta: &Meta) -> io::Result<Applied> {
+    let owner_lost = !give_owner(file.as_fd(), &Stat::of(file.as_fd())?, meta)?;
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let xattrs_lost = give_xattrs(&Thing::Open(file.as_fd()), &path, meta)?;
+    futimens(file, &times_of(meta))?;
+    fchmod(file, mode_of(meta, owner_lost))?;
+    Ok(Applied {
+        xattrs_lost,
+        owner_lost,
+    })
+}
+
+fn times_of(meta: &Meta) -> Timestamps {
+    let keep = Timespec {
+        tv_sec: 0,
+        tv_nsec: UTIME_OMIT,
+    };
+    let mtime = Timespec {
+        tv_sec: meta.mtime,
+        tv_nsec: meta.mtime_ns.into(),
+    };
+    Timestamps {
+        last_access: keep,
+        last_modification: mtime,
+    }
+}
+
+/// Setuid of another user's program must not become setuid of ours.
+fn mode_of(meta: &Meta, owner_lost: bool) -> Mode {
+    Mode::from_raw_mode(if owner_lost { meta.mode & 0o1777 } else { meta.mode })
+}
+
 /// Whether owner and group are now what they should be.
-fn give_owner(thing: &OwnedFd, stat: &Stat, meta: &Meta) -> io::Result<bool> {
+fn give_owner(thing: BorrowedFd, stat: &Stat, meta: &Meta) -> io::Result<bool> {
     let (uid, gid) = (meta.owner.uid, meta.owner.gid);
     if (stat.uid, stat.gid) == (uid, gid) {
         return Ok(true);
@@ -96,8 +116,8 @@ fn give_owner(thing: &OwnedFd, stat: &Stat, meta: &Meta) -> io::Result<bool> {
 }
 
 /// How many attributes could not be given.
-fn give_xattrs(dir: BorrowedFd, name: &[u8], path: &str, meta: &Meta) -> io::Result<u64> {
-    for (old, _) in xattrs::read(&Thing::at(dir, name))? {
+fn give_xattrs(thing: &Thing, path: &str, meta: &Meta) -> io::Result<u64> {
+    for (old, _) in xattrs::read(thing)? {
         let ours = old.starts_with(b"user.") || old.starts_with(b"system.posix_acl_");
         if ours && !meta.xattrs.iter().any(|(new, _)| *new == old) {
             removexattr(path, old.as_slice())?;

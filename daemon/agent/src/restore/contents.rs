@@ -4,20 +4,19 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use yore_store::Entry;
+use yore_store::{Entry, OpenContent, PIECE};
 
+use super::ahead::Ahead;
 use super::{Progress, Source};
 
-/// How much is read and written at once.
-const BLOCK: usize = 1 << 20;
-
 /// Writes an entry's content into an empty file: the data extents of a sparse
-/// one, else every byte. Returns the bytes written.
+/// one, else every byte. What was read ahead is taken from there. Returns the bytes written.
 ///
 /// # Errors
 /// What reading or writing says; a content shorter than the entry is one too.
 pub(super) fn write(
     source: &dyn Source,
+    ahead: &mut Ahead,
     entry: &Entry,
     file: &File,
     progress: &dyn Progress,
@@ -26,26 +25,48 @@ pub(super) fn write(
         file.set_len(entry.size)?;
         return Ok(0);
     };
-    let content = source.open(content, entry.size)?;
-    let whole = [(0, entry.size)];
-    let extents = entry.meta.data.as_deref().unwrap_or(&whole);
-    let mut buffer = vec![0; BLOCK.min(usize::try_from(entry.size).unwrap_or(BLOCK))];
-    let mut written = 0;
-    for (offset, length) in extents {
-        let end = offset.saturating_add(*length).min(entry.size);
-        let mut at = *offset;
+    let (mut opened, mut written, mut length) = (None, 0, 0);
+    for (offset, extent) in entry.data_extents() {
+        let (mut at, end, mut comes) = (offset, offset + extent, true);
         while at < end {
-            let want = buffer.len().min(usize::try_from(end - at).unwrap_or(BLOCK));
-            let got = content.read_at(at, &mut buffer[..want])?;
-            if got == 0 {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "its content is shorter than it").into());
+            // Of an extent that breaks off, nothing more comes from there.
+            let piece = comes.then(|| ahead.take(content, at)).flatten();
+            comes = piece.is_some();
+            let piece = match piece {
+                Some(piece) => piece,
+                None => read(&mut opened, source, entry, at, end)?,
+            };
+            if piece.is_empty() || piece.len() as u64 > end - at {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "its content is not as long as it").into());
             }
-            file.write_all_at(&buffer[..got], at)?;
-            (at, written) = (at + got as u64, written + got as u64);
-            progress.bytes(got as u64);
+            file.write_all_at(&piece, at)?;
+            let more = piece.len() as u64;
+            (at, written) = (at + more, written + more);
+            progress.bytes(more);
         }
+        length = end;
     }
     // What follows the last extent is a hole.
-    file.set_len(entry.size)?;
+    if length != entry.size {
+        file.set_len(entry.size)?;
+    }
     Ok(written)
+}
+
+/// Bytes of an entry's content from `at`, as many as come at once.
+fn read(
+    opened: &mut Option<Box<dyn OpenContent>>,
+    source: &dyn Source,
+    entry: &Entry,
+    at: u64,
+    end: u64,
+) -> yore_store::Result<Vec<u8>> {
+    let content = match opened {
+        Some(content) => content,
+        None => opened.insert(source.open(entry.content.expect("asked before"), entry.size)?),
+    };
+    let mut bytes = vec![0; (end - at).min(PIECE) as usize];
+    let got = content.read_at(at, &mut bytes)?;
+    bytes.truncate(got);
+    Ok(bytes)
 }

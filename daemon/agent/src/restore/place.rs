@@ -15,6 +15,8 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, linkat, mknodat, openat, renam
 use rustix::io::Errno;
 use yore_store::{Entry, Kind, Meta};
 
+use super::ahead::Ahead;
+use super::apply::apply_to_file;
 use super::{Applied, Overwrite, Progress, RestoreOptions, Source, apply_meta, contents, remove::remove};
 use crate::folder::{Chain, How, open_folder};
 use crate::metadata::Stat;
@@ -45,16 +47,17 @@ pub(super) struct Placer<'a> {
     pub source: &'a dyn Source,
     pub options: &'a RestoreOptions,
     pub progress: &'a dyn Progress,
+    pub ahead: Ahead,
 }
 
 impl Placer<'_> {
-    /// Puts `entry` into the chain's current folder.
-    pub fn put(&self, chain: &mut Chain, links: &mut Links, entry: &Entry) -> Outcome<Placed> {
+    /// Puts `entry` into the chain's current folder; `existed` says whether that was there before, with
+    /// things in it perhaps.
+    pub fn put(&mut self, chain: &mut Chain, links: &mut Links, entry: &Entry, existed: bool) -> Outcome<Placed> {
         let name = entry.name.as_slice();
-        let existing = match Stat::at(chain.top()?, name) {
-            Ok(stat) => Some(stat),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error.into()),
+        let existing = match existed {
+            true => stat_if_there(chain.top()?, name)?,
+            false => None,
         };
         if existing.is_some_and(|stat| self.stays(&stat, &entry.meta)) {
             return Ok(Placed::Skipped);
@@ -77,7 +80,7 @@ impl Placer<'_> {
     }
 
     fn make_and_rename(
-        &self,
+        &mut self,
         chain: &mut Chain,
         links: &mut Links,
         entry: &Entry,
@@ -88,8 +91,7 @@ impl Placer<'_> {
         let dir = chain.top()?;
         let (mut bytes, mut applied) = (0, Applied::default());
         if !linked {
-            bytes = self.make(dir, temporary, entry)?;
-            applied = apply_meta(dir, temporary, &entry.meta)?;
+            (bytes, applied) = self.make(dir, temporary, entry)?;
         }
         let mut deleted = 0;
         if existing.is_some_and(|stat| stat.kind() == Some(Kind::Folder)) {
@@ -121,14 +123,15 @@ impl Placer<'_> {
         }
     }
 
-    /// Makes a thing without its metadata; returns the bytes written.
-    fn make(&self, dir: BorrowedFd, name: &[u8], entry: &Entry) -> Outcome<u64> {
+    /// Makes a thing with its metadata; returns the bytes written.
+    fn make(&mut self, dir: BorrowedFd, name: &[u8], entry: &Entry) -> Outcome<(u64, Applied)> {
         let node = |kind, device| Ok(mknodat(dir, name, kind, Mode::RUSR | Mode::WUSR, device)?);
         let made: io::Result<()> = match entry.meta.kind {
             Kind::File => {
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let file = File::from(openat(dir, name, flags, Mode::RUSR | Mode::WUSR).map_err(io::Error::from)?);
-                return contents::write(self.source, entry, &file, self.progress);
+                let bytes = contents::write(self.source, &mut self.ahead, entry, &file, self.progress)?;
+                return Ok((bytes, apply_to_file(&file, &entry.meta)?));
             }
             Kind::Folder => Err(io::Error::other("a folder where none was expected")),
             Kind::Symlink => symlinkat(entry.meta.target.as_slice(), dir, name).map_err(Into::into),
@@ -138,7 +141,16 @@ impl Placer<'_> {
             Kind::BlockDevice => node(FileType::BlockDevice, entry.meta.rdev),
         };
         made?;
-        Ok(0)
+        Ok((0, apply_meta(dir, name, &entry.meta)?))
+    }
+}
+
+/// What has a name, if anything does.
+fn stat_if_there(dir: BorrowedFd, name: &[u8]) -> io::Result<Option<Stat>> {
+    match Stat::at(dir, name) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::sync::Mutex;
 
 use yore_store::{EntryId, Kind, Meta, SnapshotId};
 
@@ -14,6 +15,10 @@ struct Memory {
     roots: Vec<Vec<u8>>,
     folders: Vec<Listing>,
     contents: HashMap<i64, Vec<u8>>,
+    /// What cannot be read ahead.
+    shy: Vec<i64>,
+    /// Contents that were opened one by one.
+    opened: Mutex<Vec<i64>>,
 }
 
 struct Bytes(Vec<u8>);
@@ -45,7 +50,15 @@ impl Source for Memory {
         Ok(Arc::new(self.folders[folder.0 as usize].clone()))
     }
     fn open(&self, content: ContentId, _size: u64) -> yore_store::Result<Box<dyn OpenContent>> {
+        self.opened.lock().unwrap().push(content.0);
         Ok(Box::new(Bytes(self.contents[&content.0].clone())))
+    }
+    fn read(&self, next: &mut NextPassage<'_>, tell: &mut TellPassage<'_>) {
+        let open = |content: ContentId, _| match self.shy.contains(&content.0) {
+            true => Err(yore_store::Error::Damaged("not ahead".into())),
+            false => Ok(Box::new(Bytes(self.contents[&content.0].clone())) as Box<dyn OpenContent>),
+        };
+        yore_store::read_passages(&open, next, tell);
     }
 }
 
@@ -120,6 +133,50 @@ fn ann() -> Memory {
         snapshot.put(ann, entry(name.as_bytes(), meta, None));
     }
     snapshot
+}
+
+#[test]
+fn contents_are_read_ahead_and_those_that_cannot_be_by_themselves() {
+    let mut snapshot = ann();
+    let sparse = snapshot.file(0, b"sparse", &[8; 4_000_000]);
+    sparse.meta.data = Some(vec![(0, 10), (2_000_000, 1_500_000)]);
+    snapshot.file(0, b"zebra", b"stripes");
+    let ways: [(&[i64], &[i64]); 3] = [(&[], &[]), (&[0], &[0]), (&[1, 3], &[1, 3])];
+    for (shy, opened) in ways {
+        snapshot.shy = shy.to_vec();
+        let dest = tempfile::tempdir().unwrap();
+        let report = snapshot.restore("/", dest.path(), &RestoreOptions::default());
+        assert_eq!(report.errors, []);
+        assert_eq!(fs::read(dest.path().join("home/ann/two")).unwrap(), b"linked");
+        assert_eq!(fs::read(dest.path().join("zebra")).unwrap(), b"stripes");
+        let bytes = fs::read(dest.path().join("sparse")).unwrap();
+        let holes = |at: usize| !(10..2_000_000).contains(&at) && at < 3_500_000;
+        assert!(
+            bytes
+                .iter()
+                .enumerate()
+                .all(|(at, byte)| *byte == if holes(at) { 8 } else { 0 })
+        );
+        let mut by_itself = std::mem::take(&mut *snapshot.opened.lock().unwrap());
+        by_itself.dedup();
+        assert_eq!(by_itself, opened);
+    }
+}
+
+#[test]
+fn what_is_not_asked_for_is_not_read_ahead() {
+    let snapshot = ann();
+    let options = RestoreOptions {
+        include: Some(Filter::new::<_, &Path>("--include", &["one"], &[]).unwrap()),
+        ..RestoreOptions::default()
+    };
+    let dest = tempfile::tempdir().unwrap();
+    assert_eq!(snapshot.restore("/home", dest.path(), &options).errors, []);
+    assert_eq!(fs::read(dest.path().join("home/ann/one")).unwrap(), b"linked");
+    assert!(
+        snapshot.opened.lock().unwrap().is_empty(),
+        "what was read ahead was what was wanted"
+    );
 }
 
 #[test]

@@ -1,10 +1,15 @@
 //! The way from a snapshot's `/` down to what is restored.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use yore_store::{Entry, Error, Kind};
 
 use super::{RestoreError, Source};
 
 /// The entries from the snapshot's `/` down to what is restored.
+#[derive(Clone)]
 pub(super) struct Trail {
     pub entries: Vec<Entry>,
     /// How many of them are left out below the destination, which is entry `strip`.
@@ -35,6 +40,14 @@ impl Trail {
             return Err(RestoreError::Strip { path, strip, most });
         }
         Ok(Trail { entries, strip })
+    }
+
+    /// Whether the destination has nothing yet of what is restored there.
+    pub fn is_nothing_in_its_way(&self, dest: &Path) -> bool {
+        match self.below(self.strip) {
+            Some(first) => dest.join(OsStr::from_bytes(&first.name)).symlink_metadata().is_err(),
+            None => dest.read_dir().map_or(true, |mut names| names.next().is_none()),
+        }
     }
 
     /// The only child of the folder at `depth` that is restored, if it is just a parent.

@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, fchmod, mkdirat, open, syncfs, unlinkat}
 use rustix::io::Errno;
 use yore_store::{Entry, Kind, Listing};
 
+use super::ahead::Ahead;
 use super::place::{Links, Placed, Placer};
 use super::remove::remove;
 use super::trail::Trail;
@@ -56,6 +57,7 @@ impl<'a> Restorer<'a> {
         options: &'a RestoreOptions,
         progress: &'a dyn Progress,
         trail: Trail,
+        ahead: Ahead,
         dest: &Path,
     ) -> io::Result<Self> {
         let existed = dest.is_dir();
@@ -70,6 +72,7 @@ impl<'a> Restorer<'a> {
             source,
             options,
             progress,
+            ahead,
         };
         let (chain, links) = (Chain::new(base)?, Links::default());
         let mut restorer = Restorer {
@@ -154,10 +157,7 @@ impl<'a> Restorer<'a> {
     }
 
     fn is_included(&self, folder: bool, above: bool) -> bool {
-        let include = self.placer.options.include.as_ref();
-        include
-            .and_then(|patterns| patterns.verdict(&self.path, folder))
-            .unwrap_or(above)
+        self.placer.options.includes(&self.path, folder, above)
     }
 
     fn fail(&mut self, error: impl std::fmt::Display) {
@@ -197,7 +197,10 @@ impl<'a> Restorer<'a> {
 
     fn item(&mut self, entry: &Entry) {
         let placed = match self.make_folders() {
-            Ok(()) => self.placer.put(&mut self.chain, &mut self.links, entry),
+            Ok(()) => {
+                let existed = self.levels.last().is_none_or(|level| level.existed);
+                self.placer.put(&mut self.chain, &mut self.links, entry, existed)
+            }
             Err(error) => Err(error.into()),
         };
         match placed {

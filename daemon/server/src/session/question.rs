@@ -9,8 +9,8 @@ use std::sync::Arc;
 use yore_agent::filter::Filter;
 use yore_store::delta::{BlockSum, block_len_for};
 use yore_store::{
-    ContentId, Damage, Error, GROUP, Hash, History, Kind, Listing, OpenContent, Repository, Result, SEGMENT, Snapshot,
-    SnapshotId, Verified, Wanted, go_on,
+    ContentId, Damage, Error, FolderId, GROUP, Hash, History, Kind, Listing, OpenContent, Repository, Result, SEGMENT,
+    Snapshot, SnapshotId, Verified, Wanted, go_on,
 };
 use yore_wire::{Answer, ListedStep, MOST_READ, MOST_SMALL, Question};
 
@@ -26,6 +26,9 @@ const MOST_FAILURE: usize = 2000;
 
 /// Values and sums in one piece of an answer.
 const PIECES: usize = 1024;
+
+/// Entries after which no further folder is listed for reading ahead.
+const BELOW: usize = 2000;
 
 /// Answers one question.
 pub(super) fn answer(session: &Session, open: &Open, question: Question, reply: &mut Reply) -> Result<()> {
@@ -56,6 +59,7 @@ pub(super) fn answer(session: &Session, open: &Open, question: Question, reply: 
             let listing = repository.list(snapshot, folder)?;
             each(listing.iter().cloned(), reply, Answer::Entry)
         }
+        Question::ListBelow { snapshot, folder } => list_below(repository, snapshot, folder, reply),
         Question::Read {
             content,
             offset,
@@ -97,6 +101,20 @@ pub(super) fn reported(failure: &str) -> String {
 
 fn each<T>(values: impl IntoIterator<Item = T>, reply: &mut Reply, answer: impl Fn(T) -> Answer) -> Result<()> {
     values.into_iter().try_for_each(|value| reply.push(answer(value)))
+}
+
+/// Lists a folder and what is below it, as far as it goes.
+fn list_below(repository: &Arc<Repository>, snapshot: SnapshotId, folder: FolderId, reply: &mut Reply) -> Result<()> {
+    let (mut folders, mut told) = (vec![folder], 0);
+    while let Some(folder) = folders.pop().filter(|_| told < BELOW) {
+        let listing = repository.list(snapshot, folder)?;
+        reply.push(Answer::Listing(folder))?;
+        each(listing.iter().cloned(), reply, Answer::Entry)?;
+        folders.extend(listing.iter().rev().filter_map(|entry| entry.child));
+        // Empty ones cost something too.
+        told += listing.len() + 1;
+    }
+    Ok(())
 }
 
 fn read(repository: &Arc<Repository>, content: ContentId, offset: u64, length: u64, reply: &mut Reply) -> Result<()> {

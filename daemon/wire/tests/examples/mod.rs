@@ -192,6 +192,7 @@ fn questions() -> Vec<Question> {
         Question::Entry { id: EntryId(11) },
         Question::Links { snapshot, link: 15 },
         Question::List { snapshot, folder },
+        Question::ListBelow { snapshot, folder },
         Question::Read {
             content,
             offset: LARGE,
@@ -256,6 +257,7 @@ fn answers() -> Vec<Answer> {
         Answer::Number(-2),
         Answer::Snapshot(snapshot()),
         Answer::Entry(entry(Kind::Folder)),
+        Answer::Listing(FolderId(7)),
         Answer::Bytes(b"bytes".to_vec()),
         Answer::Small {
             content: ContentId(13),

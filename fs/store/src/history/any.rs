@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::{NextPassage, TellPassage, read_passages};
 use crate::error::IoContext;
 use crate::tree::find_name;
 use crate::{
@@ -105,8 +106,16 @@ pub trait History: Send + Sync {
     fn links(&self, snapshot: SnapshotId, link: i64) -> Result<Vec<Entry>>;
     /// The entries of a folder in a snapshot, sorted by name.
     fn list(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Arc<Listing>>;
+    /// The same, by somebody who goes on to list what is below it.
+    fn list_below(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Arc<Listing>> {
+        self.list(snapshot, folder)
+    }
     /// Opens a content for reading; `size` is what an entry that names it says.
     fn open(&self, content: ContentId, size: u64) -> Result<Box<dyn OpenContent>>;
+    /// Reads many passages, one after the other, until there is no next one or it is told to break off.
+    fn read(&self, next: &mut NextPassage<'_>, tell: &mut TellPassage<'_>) {
+        read_passages(&|content, size| self.open(content, size), next, tell);
+    }
     /// Room on its disk.
     fn space(&self) -> Result<Space>;
     /// The versions of an absolute path through all snapshots, oldest first.

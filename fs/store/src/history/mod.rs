@@ -6,6 +6,7 @@
 mod any;
 mod diff;
 mod find;
+mod passages;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ pub(crate) use any::find_snapshot;
 pub use any::{History, OpenContent, Space, TellChange, TellFound, TellProgress, Wanted, go_on, space_of};
 pub use diff::Change;
 pub use find::Found;
+pub use passages::{NextPassage, PIECE, Passage, TellPassage, read_passages};
 
 use rusqlite::OptionalExtension;
 
