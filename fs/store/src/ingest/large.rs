@@ -17,7 +17,7 @@ mod kept;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use group::Group;
+use group::{Group, settle};
 
 use crate::catalog::{Content, Part, Run, parts};
 use crate::delta::{Match, ReadAt};
@@ -290,7 +290,7 @@ impl Ingest {
             None => {
                 let mut bytes = vec![0; length as usize];
                 base.reader.read_exact_at(large.size, &mut bytes)?;
-                self.new_group(large, &bytes)
+                Group::Put(bytes)
             }
         };
         self.add_group(large, group, length)
@@ -370,20 +370,9 @@ impl Ingest {
         if large.partial.is_empty() {
             return Ok(());
         }
-        let bytes = std::mem::take(&mut large.partial);
-        let group = self.new_group(large, &bytes);
-        self.add_group(large, group, bytes.len() as u64)?;
-        large.partial = bytes;
-        large.partial.clear();
-        Ok(())
-    }
-
-    fn new_group(&self, large: &LargeContent, bytes: &[u8]) -> Group {
-        let value = group_value(large.group(), bytes);
-        match bytes.iter().all(|&byte| byte == 0) {
-            true => Group::Zeros(value, bytes.len() as u32),
-            false => Group::New(Frame::encode(bytes, self.repository.compression()), value),
-        }
+        let bytes = std::mem::replace(&mut large.partial, Vec::with_capacity(GROUP as usize));
+        let length = bytes.len() as u64;
+        self.add_group(large, Group::Put(bytes), length)
     }
 
     fn add_group(&mut self, large: &mut LargeContent, group: Group, length: u64) -> Result<()> {
@@ -403,9 +392,10 @@ impl Ingest {
 
     /// Stores the segment that is complete.
     fn end_segment(&mut self, large: &mut LargeContent) -> Result<()> {
-        let groups = std::mem::take(&mut large.groups);
-        let values: Vec<Value> = groups.iter().map(Group::value).collect();
+        let mut groups = std::mem::take(&mut large.groups);
         let first = large.parts.len() as u64 * SEGMENT_GROUPS;
+        settle(&mut groups, first, self.repository.compression());
+        let values: Vec<Value> = groups.iter().map(Group::value).collect();
         if first == 0 {
             large.first_values.clone_from(&values);
         }

@@ -1,8 +1,11 @@
 //! The groups of a segment that is being put together, and how they are stored together.
 
+use std::thread;
+
+use crate::Compression;
 use crate::catalog::FrameRow;
 use crate::frame::{Encoding, Frame};
-use crate::tree_hash::Value;
+use crate::tree_hash::{Value, group_value};
 use crate::write::frame_row;
 
 /// A group of the segment that is being put together.
@@ -13,6 +16,8 @@ pub(super) enum Group {
     New(Frame, Value),
     /// Zeros.
     Zeros(Value, u32),
+    /// Bytes that were put together here; one of the above once the segment is [settled](settle).
+    Put(Vec<u8>),
 }
 
 impl Group {
@@ -20,23 +25,53 @@ impl Group {
         match self {
             Group::Stored(_, _, row) => row.value,
             Group::New(_, value) | Group::Zeros(value, _) => *value,
+            Group::Put(_) => unreachable!("the segment is settled"),
         }
+    }
+
+    /// Hashes and compresses what was put together for group number `group`.
+    fn settle(&mut self, group: u64, compression: Compression) {
+        let Group::Put(bytes) = self else { return };
+        let value = group_value(group, bytes);
+        *self = match bytes.iter().all(|&byte| byte == 0) {
+            true => Group::Zeros(value, bytes.len() as u32),
+            false => Group::New(Frame::encode(bytes, compression), value),
+        };
     }
 
     fn is_raw(&self) -> bool {
         match self {
             Group::Stored(encoding, ..) => *encoding == Encoding::Raw,
             Group::New(frame, _) => frame.encoding == Encoding::Raw,
-            Group::Zeros(..) => false,
+            Group::Zeros(..) | Group::Put(_) => false,
         }
     }
 }
 
+/// Hashes and compresses the groups of a segment that were put together here, the first of which is number `first`, on
+/// all processors: where a database was changed at many places, that is most of the work of a push.
+pub(super) fn settle(groups: &mut [Group], first: u64, compression: Compression) {
+    let put = groups.iter_mut().zip(first..);
+    let mut put: Vec<_> = put.filter(|(group, _)| matches!(group, Group::Put(_))).collect();
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let count = put.len();
+    let share = count.div_ceil(threads).max(1);
+    let work = |share: &mut [(&mut Group, u64)]| {
+        share
+            .iter_mut()
+            .for_each(|(group, number)| group.settle(*number, compression));
+    };
+    let (mine, others) = put.split_at_mut(share.min(count));
+    thread::scope(|threads| {
+        for share in others.chunks_mut(share) {
+            threads.spawn(move || work(share));
+        }
+        work(mine);
+    });
+}
+
 /// The groups of a segment as they are stored together: all raw, or all zstd.
-pub(super) fn encode_segment(
-    groups: Vec<Group>,
-    compression: crate::Compression,
-) -> (Encoding, Vec<(Vec<u8>, FrameRow)>) {
+pub(super) fn encode_segment(groups: Vec<Group>, compression: Compression) -> (Encoding, Vec<(Vec<u8>, FrameRow)>) {
     let all_raw = groups.iter().all(Group::is_raw);
     let wanted = if all_raw { Encoding::Raw } else { Encoding::Zstd };
     let mut stored = Vec::with_capacity(groups.len());
@@ -64,6 +99,7 @@ pub(super) fn encode_segment(
                 let row = frame_row(&bytes, length, value);
                 (bytes, row)
             }
+            Group::Put(_) => unreachable!("the segment is settled"),
         });
     }
     (wanted, stored)
