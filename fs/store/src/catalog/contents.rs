@@ -44,7 +44,9 @@ impl Content {
     /// [`Error::Damaged`] if the check of its row does not hold.
     pub fn find(connection: &Connection, hash: &Hash, push: Option<PushId>) -> Result<Option<Self>> {
         // Asked for each content of a push, so it is one statement, and what is seldom more than a row is sifted here.
-        let mut statement = connection.prepare_cached(&format!("{CONTENT} WHERE hash = ?1 ORDER BY id"))?;
+        let mut statement = connection.prepare_cached(&format!(
+            "{CONTENT} WHERE substr(hash, 1, 8) = substr(?1, 1, 8) AND hash = ?1 ORDER BY id"
+        ))?;
         let mut rows = statement.query([hash])?;
         let mut found: Option<Self> = None;
         while let Some(row) = rows.next()? {

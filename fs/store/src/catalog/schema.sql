@@ -76,7 +76,7 @@ CREATE TABLE contents (
   push   INTEGER,                    -- NULL: committed
   sum    INTEGER NOT NULL            -- check of all above but map and push
 );
-CREATE INDEX contents_hash ON contents (hash);
+CREATE INDEX contents_hash ON contents (substr(hash, 1, 8)); -- short: it is written at random places
 CREATE INDEX contents_run ON contents (run) WHERE run IS NOT NULL;
 CREATE INDEX contents_base ON contents (base) WHERE base IS NOT NULL;
 CREATE INDEX contents_push ON contents (push) WHERE push IS NOT NULL;

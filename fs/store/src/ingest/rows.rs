@@ -11,7 +11,7 @@ use crate::write::ROW;
 use crate::{ContentId, EntryId, FolderId, Kind, Owner, Result, RunId};
 
 /// Rows written in one transaction.
-const BATCH: usize = 8_000;
+const BATCH: usize = 32_000;
 
 /// Bytes of rows written in one transaction: attributes may be long.
 const BATCH_BYTES: u64 = 8 << 20;
