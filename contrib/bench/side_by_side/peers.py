@@ -5,10 +5,12 @@ All go over SSH on loopback to the same machine: yore to a yored, the others thr
 (strace) tell.
 """
 
+import json
 import os
 import re
 import shutil
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import meter
@@ -123,6 +125,26 @@ class Yore(Peer):
 
     def prune(self, keep):
         return self.run(self.yore, "-r", self.local(), "prune", "--keep-last", str(keep))
+
+    @contextmanager
+    def watching(self, source, wait):
+        """Runs `yore watch` with a wait of some seconds after a change; gives what tells the newest snapshot."""
+        env = {**os.environ, **self.env}
+        sh(str(self.yore), "include", str(source), env=env)
+        sh(str(self.yore), "schedule", "hourly", "--after-change", f"{wait}s", env=env)
+        watch = subprocess.Popen([self.yore, "watch"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def newest():
+            last = json.loads(sh(str(self.yore), "status", "--json", env=env))["last_success"]
+            return last and last["snapshot"]
+
+        before = newest()
+        meter.wait_for("the first push of yore watch", lambda: newest() != before, seconds=600)
+        try:
+            yield newest
+        finally:
+            watch.terminate()
+            watch.wait()
 
     def end(self):
         self.daemon.terminate()

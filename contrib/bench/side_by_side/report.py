@@ -45,6 +45,7 @@ def rows(step, found):
         return [(step, plain, lambda one: one.wall if isinstance(one, Measured) else one)]
     said = [
         (f"{step}: wall s", plain, lambda one: one.wall),
+        (f"{step}: wall s, until it is on the disk", plain, lambda one: one.wall + one.settle),
         (f"{step}: CPU s, both ends", plain, lambda one: one.cpu),
         (f"{step}: peak MiB, client", whole, lambda one: one.client_peak / 2**20),
         (f"{step}: peak MiB, server", whole, lambda one: one.server_peak / 2**20),

@@ -46,8 +46,14 @@ class Disk:
         sh("sync", "-f", str(self.path))
 
     def used(self):
-        """Bytes of files, as `du` has them."""
-        return int(sh("du", "-s", "-B1", str(self.path)).split()[0])
+        """Bytes of files, as `du` has them; not while a server still puts its log away."""
+        du = ["du", "-s", "-B1", str(self.path)]
+
+        def measured():
+            done = subprocess.run(du, capture_output=True, check=False)
+            return done.returncode == 0 and int(done.stdout.split()[0])
+
+        return meter.wait_for(f"files below {self.path} that stay", measured)
 
     def remove(self):
         subprocess.run(["umount", "-l", str(self.path)], stderr=subprocess.DEVNULL, check=False)

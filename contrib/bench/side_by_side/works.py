@@ -68,98 +68,140 @@ def warm(folder):
                     pass
 
 
-def tree(round):
+def tree(this):
     """A tree of /usr/share: first, unchanged, then days of one edited file in a hundred."""
-    made = round.source(data.Tree, gib=6)
-    round.tools(PUSHERS)
-    round.push("first", made)
-    round.push("nothing changed", made)
-    for day in range(1, round.scale(10) + 1):
+    made = this.source(data.Tree, gib=6)
+    this.tools(PUSHERS)
+    this.push("first", made)
+    this.push("nothing changed", made)
+    for day in range(1, this.scale(10) + 1):
         made.day(day)
-        round.push("1 % edited" if day == 1 else "one of ten such days", made, only=None if day == 1 else FAST)
-    restore(round, made)
+        this.push("1 % edited" if day == 1 else "one of ten such days", made, only=None if day == 1 else FAST)
+    restore(this, made)
 
 
-def source_code(round):
+def source_code(this):
     """A tree of source code, once."""
-    made = round.source(lambda folder: data.Tree(folder, data.source_code()), gib=6)
-    round.tools(FAST)
-    round.push("first", made)
+    made = this.source(lambda folder: data.Tree(folder, data.source_code()), gib=6)
+    this.tools(FAST)
+    this.push("first", made)
 
 
-def image(round):
+def image(this):
     """A disk image of 1 GiB and a day of use."""
-    made = round.source(data.Image, gib=4)
-    round.tools(PUSHERS)
-    round.push("first", made)
-    for day in range(1, round.scale(3) + 1):
+    made = this.source(data.Image, gib=4)
+    this.tools(PUSHERS)
+    this.push("first", made)
+    for day in range(1, this.scale(3) + 1):
         made.day(day)
-        round.push("a day's change", made)
-    restore(round, made)
+        this.push("a day's change", made)
+    restore(this, made)
 
 
-def restore(round, made):
+def restore(this, made):
     """Every tool brings the newest state back, over the network, to an empty disk."""
-    for peer in round.peers:
-        disk = round.stage.disk(f"{peer.name}-restored", gib=6)
+    for peer in this.peers:
+        disk = this.stage.disk(f"{peer.name}-restored", gib=6)
         drop_caches()
         warm(peer.disk.path)
-        round.record("restore", peer.name, peer.restore(made.folder, disk.path))
+        done = peer.restore(made.folder, disk.path)
+        began = time.monotonic()
+        disk.settle()
+        done.settle += time.monotonic() - began
+        this.record("restore", peer.name, done)
 
 
-def database(round):
+def database(this):
     """A SQLite database with rows updated at random places."""
-    made = round.source(data.Database, gib=4)
-    round.tools(FAST)
-    round.push("first", made)
-    for day in range(1, round.scale(3) + 1):
+    made = this.source(data.Database, gib=4)
+    this.tools(FAST)
+    this.push("first", made)
+    for day in range(1, this.scale(3) + 1):
         made.day(day)
-        round.push("a day's change", made)
+        this.push("a day's change", made)
 
 
-def log(round):
+def log(this):
     """Logs that grow and rotate."""
-    made = round.source(data.Log, gib=4)
-    round.tools(FAST)
-    round.push("first", made)
-    for day in range(1, round.scale(6) + 1):
+    made = this.source(data.Log, gib=4)
+    this.tools(FAST)
+    this.push("first", made)
+    for day in range(1, this.scale(6) + 1):
         made.day(day)
-        round.push("a day's change", made)
+        this.push("a day's change", made)
 
 
-def million(round):
+def million(this):
     """1,000,000 files of 1 KiB."""
-    many(round, round.scale(1_000_000, 1000))
+    many(this, this.scale(1_000_000, 1000))
 
 
-def growth(round):
+def growth(this):
     """The same files at 10,000 and 100,000, for the slope."""
     for count in (10_000, 100_000):
-        many(round, count, f"{count:,}: ", kinds=(Yore,))
-        round.close()
-        round.peers.clear()
+        many(this, count, f"{count:,}: ", kinds=(Yore,))
+        this.close()
+        this.peers.clear()
 
 
-def many(round, count, prefix="", kinds=(Yore, Rsync, Restic, Borg, Rustic)):
+def many(this, count, prefix="", kinds=(Yore, Rsync, Restic, Borg, Rustic)):
     room = {"gib": 2 + count * 12 // 1_000_000, "files": count * 2 + 50_000}
-    made = round.source(data.Many, count, **room)
-    round.tools(kinds, **room)
-    round.push(f"{prefix}first", made)
-    round.push(f"{prefix}nothing changed", made)
+    made = this.source(data.Many, count, **room)
+    this.tools(kinds, **room)
+    this.push(f"{prefix}first", made)
+    this.push(f"{prefix}nothing changed", made)
     made.day(1)
-    round.push(f"{prefix}100 files changed", made)
+    this.push(f"{prefix}100 files changed", made)
 
 
-def sparse(round):
+def watch(this):
+    """100 of the same files changed while `yore watch` runs: from the end of the wait after a change to the commit."""
+    count = this.scale(1_000_000, 1000)
+    room = {"gib": 2 + count * 12 // 1_000_000, "files": count * 2 + 50_000}
+    made = this.source(data.Many, count, **room)
+    (peer,) = this.tools((Yore,), **room)
+    peer.push(made.folder)
+    with peer.watching(made.folder, wait=1) as newest:
+        before = newest()
+        for day in range(1, 6):
+            made.day(day)
+            began = time.monotonic()
+            meter.wait_for("a push", lambda: newest() != before)
+            this.record("100 files changed", "yore watch", time.monotonic() - began - 1)
+            before = newest()
+
+
+def shelf(this):
+    """A repository of 1,000 snapshots, one of them of 1,000,000 entries: the first `ls` after mounting it."""
+    count = this.scale(1_000_000, 1000)
+    room = {"gib": 2 + count * 12 // 1_000_000, "files": count * 2 + 50_000}
+    made = this.source(data.Many, count, **room)
+    small = made.folder.parent / "small"
+    small.mkdir()
+    (peer,) = this.tools((Yore,), **room)
+    for number in range(this.scale(999, 5)):
+        (small / "file").write_text(f"{number}")
+        peer.back_up(small)
+    peer.back_up(made.folder)
+    at = this.stage.folder / "yore-mount"
+    at.mkdir(exist_ok=True)
+    drop_caches()
+    peer.mount(at)
+    this.record("first ls of the mount", "yore", timed("ls", at))
+    this.record("first ls of a folder of 1,000", "yore", timed("ls", "-l", peer.in_mount(at, -1, made.folder) / "000" / "00000"))
+    peer.unmount(at)
+
+
+def sparse(this):
     """A sparse image of 20 GiB, 2 GiB of it there, and 10 MiB changed in 160 places."""
-    made = round.source(data.Sparse, gib=24)
-    tools = round.tools((Yore, Restic, Borg), gib=24)
-    round.push("first", made)
+    made = this.source(data.Sparse, gib=24)
+    tools = this.tools((Yore, Restic, Borg), gib=24)
+    this.push("first", made)
     made.day(1)
     before = {peer.name: written(peer) for peer in tools}
-    round.push("10 MiB changed", made)
+    this.push("10 MiB changed", made)
     for peer in tools:
-        round.record("written by the server, MiB", peer.name, (written(peer) - before[peer.name]) / 2**20)
+        this.record("written by the server, MiB", peer.name, (written(peer) - before[peer.name]) / 2**20)
 
 
 def written(peer):
@@ -170,59 +212,59 @@ def written(peer):
     return int(line[6]) * 512
 
 
-def thinning(round):
+def thinning(this):
     """100 snapshots of a tree that changes: forget one, prune to a rule."""
-    made = round.source(data.Tree, "/usr/share/doc", gib=6)
-    tools = round.tools((Yore, Restic))
-    for day in range(round.scale(100, 5)):
+    made = this.source(data.Tree, "/usr/share/doc", gib=6)
+    tools = this.tools((Yore, Restic))
+    for day in range(this.scale(100, 5)):
         if day:
             made.day(day)
         for peer in tools:
             peer.push(made.folder)
     for peer in tools:
-        round.record("forget one in the middle", peer.name, peer.forget_one(round.scale(100, 5) // 2))
+        this.record("forget one in the middle", peer.name, peer.forget_one(this.scale(100, 5) // 2))
     for peer in tools:
         done = peer.prune(10)
         done.stored = peer.disk.used()
-        round.record("prune to ten", peer.name, done)
+        this.record("prune to ten", peer.name, done)
 
 
-def mounted_tree(round):
+def mounted_tree(this):
     """A tree through each tool's mount, and natively."""
-    made = round.source(data.Tree, gib=6)
-    tools = round.tools((Yore, Restic, Borg))
-    round.push("first", made)
-    native(round, made)
+    made = this.source(data.Tree, gib=6)
+    tools = this.tools((Yore, Restic, Borg))
+    this.push("first", made)
+    native(this, made)
     for peer in tools:
-        at = round.stage.folder / f"{peer.name}-mount"
+        at = this.stage.folder / f"{peer.name}-mount"
         at.mkdir(exist_ok=True)
         drop_caches()
         began = time.monotonic()
         _, process = peer.mount(at)
         here = peer.in_mount(at, 0, made.folder)
         names = len(os.listdir(here))
-        round.record("mount and first ls", peer.name, time.monotonic() - began)
+        this.record("mount and first ls", peer.name, time.monotonic() - began)
         assert names, here
-        round.record("find -size, cold", peer.name, timed("find", here, "-size", "+1G"))
-        round.record("find -size, again", peer.name, timed("find", here, "-size", "+1G"))
+        this.record("find -size, cold", peer.name, timed("find", here, "-size", "+1G"))
+        this.record("find -size, again", peer.name, timed("find", here, "-size", "+1G"))
         warm(peer.disk.path)
-        round.record("cp -a", peer.name, copied(round, here))
-        round.record("memory of the mount, MiB", peer.name, meter.peak_of(process) / 2**20)
+        this.record("cp -a", peer.name, copied(this, here))
+        this.record("memory of the mount, MiB", peer.name, meter.peak_of(process) / 2**20)
         peer.unmount(at)
 
 
-def native(round, made):
+def native(this, made):
     """The same by the file system itself."""
     drop_caches()
-    round.record("find -size, cold", "native", timed("find", made.folder, "-size", "+1G"))
-    round.record("find -size, again", "native", timed("find", made.folder, "-size", "+1G"))
+    this.record("find -size, cold", "native", timed("find", made.folder, "-size", "+1G"))
+    this.record("find -size, again", "native", timed("find", made.folder, "-size", "+1G"))
     warm(made.folder)
-    round.record("cp -a", "native", copied(round, made.folder))
+    this.record("cp -a", "native", copied(this, made.folder))
 
 
-def copied(round, here):
+def copied(this, here):
     """Seconds of `cp -a` to memory."""
-    to = round.stage.folder / "copied"
+    to = this.stage.folder / "copied"
     to.mkdir()
     sh("mount", "-t", "tmpfs", "none", str(to))
     try:
@@ -237,34 +279,34 @@ def timed(*command):
     return meter.run([str(one) for one in command]).wall
 
 
-def mounted_image(round):
+def mounted_image(this):
     """30 days of a disk image through each tool's mount: reading it all, and 1,000 reads of 4 KiB."""
-    made = round.source(data.Image, gib=4)
-    tools = round.tools((Yore, Restic, Borg))
-    days = round.scale(30, 2)
+    made = this.source(data.Image, gib=4)
+    tools = this.tools((Yore, Restic, Borg))
+    days = this.scale(30, 2)
     for day in range(days):
         if day:
             made.day(day)
         for peer in tools:
             peer.push(made.folder)
-    read_both(round, "native", lambda which: made.path, ("newest",))
+    read_both(this, "native", lambda which: made.path, ("newest",))
     for peer in tools:
-        at = round.stage.folder / f"{peer.name}-mount"
+        at = this.stage.folder / f"{peer.name}-mount"
         at.mkdir(exist_ok=True)
         _, process = peer.mount(at)
-        read_both(round, peer.name, lambda which: peer.in_mount(at, which, made.folder) / made.path.name)
-        round.record("memory of the mount, MiB", peer.name, meter.peak_of(process) / 2**20)
+        read_both(this, peer.name, lambda which: peer.in_mount(at, which, made.folder) / made.path.name)
+        this.record("memory of the mount, MiB", peer.name, meter.peak_of(process) / 2**20)
         peer.unmount(at)
 
 
-def read_both(round, name, path_of, which=("newest", "oldest")):
+def read_both(this, name, path_of, which=("newest", "oldest")):
     """Reads the newest and the oldest version, from a cold cache, all of it and at random places."""
     for one in which:
         path = path_of({"newest": -1, "oldest": 0}[one])
         drop_caches()
-        round.record(f"dd of the {one}, cold", name, timed("dd", f"if={path}", "of=/dev/null", "bs=1M", "status=none"))
+        this.record(f"dd of the {one}, cold", name, timed("dd", f"if={path}", "of=/dev/null", "bs=1M", "status=none"))
         drop_caches()
-        round.record(f"1,000 x 4 KiB of the {one}, cold", name, random_reads(path))
+        this.record(f"1,000 x 4 KiB of the {one}, cold", name, random_reads(path))
 
 
 def random_reads(path, count=1000):
@@ -281,17 +323,17 @@ def random_reads(path, count=1000):
         os.close(file)
 
 
-def mounted_head(round):
+def mounted_head(this):
     """A file of 1 GiB that does not compress, from memory: natively, verified, and with --trust-disk."""
-    made = round.source(lambda folder: data.Grown(folder, 1 << 30), gib=4)
-    (peer,) = round.tools((Yore,))
+    made = this.source(lambda folder: data.Grown(folder, 1 << 30), gib=4)
+    (peer,) = this.tools((Yore,))
     peer.push(made.folder)
     for name, path, mount in (
         ("native", lambda at: made.path, None),
         ("yore", lambda at: peer.in_mount(at, -1, made.folder) / "file", ()),
         ("yore --trust-disk", lambda at: peer.in_mount(at, -1, made.folder) / "file", ("--trust-disk",)),
     ):
-        at = round.stage.folder / "yore-mount"
+        at = this.stage.folder / "yore-mount"
         at.mkdir(exist_ok=True)
         warm(peer.disk.path)
         warm(made.folder)
@@ -301,26 +343,26 @@ def mounted_head(round):
         for repository_file in peer.disk.path.rglob("*"):
             if repository_file.is_file():
                 repository_file.read_bytes()
-        round.record("dd, warm", name, timed("dd", f"if={path(at)}", "of=/dev/null", "bs=1M", "status=none"))
+        this.record("dd, warm", name, timed("dd", f"if={path(at)}", "of=/dev/null", "bs=1M", "status=none"))
         if mount is not None:
             peer.unmount(at)
 
 
-def versions(round):
+def versions(this):
     """1,000 versions of a file of 64 MiB: reading the oldest against the second newest."""
-    made = round.source(data.Grown, gib=4)
-    (peer,) = round.tools((Yore,))
-    for day in range(round.scale(1000, 5)):
+    made = this.source(data.Grown, gib=4)
+    (peer,) = this.tools((Yore,))
+    for day in range(this.scale(1000, 5)):
         if day:
             made.day(day)
         peer.push(made.folder)
-    at = round.stage.folder / "yore-mount"
+    at = this.stage.folder / "yore-mount"
     at.mkdir(exist_ok=True)
     for step, which in (("second newest", -2), ("oldest", 0)):
         drop_caches()
         peer.mount(at)
         path = peer.in_mount(at, which, made.folder) / "file"
-        round.record(f"dd of the {step}, cold", "yore", timed("dd", f"if={path}", "of=/dev/null", "bs=1M", "status=none"))
+        this.record(f"dd of the {step}, cold", "yore", timed("dd", f"if={path}", "of=/dev/null", "bs=1M", "status=none"))
         peer.unmount(at)
 
 
@@ -333,6 +375,8 @@ ALL = {
     "log": (log, None),
     "million": (million, 1),
     "growth": (growth, 1),
+    "watch": (watch, 1),
+    "shelf": (shelf, 1),
     "sparse": (sparse, 1),
     "thinning": (thinning, 1),
     "mounted-tree": (mounted_tree, None),

@@ -111,7 +111,7 @@ impl Push<'_> {
         let body = match base.zip(values.as_ref()) {
             None if !may_be_known => large.send(&mut self.destination, key).map_err(from_large)?,
             base => {
-                let scan = large.scan().map_err(from_large)?;
+                let scan = large.scan(values.as_ref()).map_err(from_large)?;
                 match self.has(&scan.hash, stat.size)? {
                     true => Body {
                         hash: scan.hash,

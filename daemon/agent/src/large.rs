@@ -12,7 +12,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use yore_store::delta::{Op, Scanner, Signature, block_len_for};
-use yore_store::{BaseValues, Body, DataExtents, GROUP, Hash, SEGMENT, Value, from_groups, group_value};
+use yore_store::{BaseValues, Body, DataExtents, GROUP, Hash, SEGMENT, Value, from_groups_and_segments, group_value};
 
 use crate::destination::Destination;
 use crate::sender::{GroupHasher, LargeSender};
@@ -59,23 +59,45 @@ enum Way {
 pub(crate) struct Scan {
     /// Its name.
     pub hash: Hash,
+    /// A value a group; nothing for those of the segments below.
     values: Vec<Value>,
+    /// Whole segments in holes, by their numbers, that are zeros in the base too: their values are known.
+    zero_segments: HashMap<u64, Value>,
 }
 
 impl LargeFile<'_> {
-    /// Reads the file and hashes it.
-    pub fn scan(&self) -> Result<Scan> {
+    /// Reads the file and hashes it. What is a hole and was zeros in `base` is not hashed again.
+    pub fn scan(&self, base: Option<&BaseValues>) -> Result<Scan> {
         let mut values = Vec::with_capacity(self.groups() as usize);
         let mut buffer = vec![0; GROUP as usize];
+        let zero_segments = self.zero_segments(base);
         for group in 0..self.groups() {
+            if zero_segments.contains_key(&(group * GROUP / SEGMENT)) {
+                values.push(Value::default());
+                (self.progress)(GROUP);
+                continue;
+            }
             let bytes = self.read_group(group, &mut buffer)?;
             values.push(group_value(group, bytes));
             (self.progress)(bytes.len() as u64);
         }
         Ok(Scan {
-            hash: from_groups(self.size, &values),
+            hash: from_groups_and_segments(self.size, &values, &zero_segments),
             values,
+            zero_segments,
         })
+    }
+
+    /// Whole segments that lie in holes and are zeros in the base too, with their values.
+    fn zero_segments(&self, base: Option<&BaseValues>) -> HashMap<u64, Value> {
+        // The name of a content of one segment is made of its groups.
+        let base = base.filter(|_| self.size > SEGMENT);
+        let known = base.map_or(&[][..], |base| &base.zero_segments);
+        let whole = known.iter().take((self.size / SEGMENT) as usize);
+        let zeros = whole.zip(0..).filter_map(|(value, segment)| Some((segment, (*value)?)));
+        zeros
+            .filter(|(segment, _)| self.has_no_data(segment * SEGMENT, (segment + 1) * SEGMENT))
+            .collect()
     }
 
     /// Sends the whole content, read once.
@@ -109,7 +131,10 @@ impl LargeFile<'_> {
             None => None,
         };
         let base = base.map(|(base, _)| base);
-        let (mut sender, mut name) = (LargeSender::begin(destination, base, key)?, GroupHasher::default());
+        let (mut sender, mut name) = (
+            LargeSender::begin(destination, base, key)?,
+            GroupHasher::with_segments(scan.zero_segments.clone()),
+        );
         let mut buffer = vec![0; GROUP as usize];
         let mut group = 0;
         while group < self.groups() {
@@ -140,6 +165,7 @@ impl LargeFile<'_> {
             })
         };
         let way = |group| match group {
+            group if scan.zero_segments.contains_key(&(group * GROUP / SEGMENT)) => Way::Hole,
             group if is_same(group) => Way::Same,
             group if self.is_hole(group) => Way::Hole,
             group if kept.get(&group) == Some(&scan.values[group as usize]) => Way::Kept,
@@ -226,8 +252,11 @@ impl LargeFile<'_> {
 
     /// Whether a group lies in a hole, all of it.
     fn is_hole(&self, group: u64) -> bool {
+        self.has_no_data(group * GROUP, group * GROUP + self.group_length(group))
+    }
+
+    fn has_no_data(&self, start: u64, end: u64) -> bool {
         let Some(extents) = self.data else { return false };
-        let (start, end) = (group * GROUP, group * GROUP + self.group_length(group));
         let next = extents.partition_point(|&(at, length)| at + length <= start);
         extents.get(next).is_none_or(|&(at, _)| at >= end)
     }
@@ -252,5 +281,51 @@ impl LargeFile<'_> {
             }
         }
         Ok(buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use yore_store::segment_value;
+
+    /// The name of a file with data at these places, when all else was zeros in the base too.
+    fn scanned(size: u64, data: &[(u64, u64)], base: Option<&BaseValues>) -> (Hash, usize) {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(size).unwrap();
+        for (offset, length) in data {
+            file.write_all_at(&vec![7; *length as usize], *offset).unwrap();
+        }
+        let extents = data.to_vec();
+        let large = LargeFile {
+            file: &file,
+            size,
+            data: Some(&extents),
+            progress: &|_| {},
+        };
+        let scan = large.scan(base).unwrap();
+        (scan.hash, scan.zero_segments.len())
+    }
+
+    #[test]
+    fn holes_that_were_zeros_before_are_not_hashed_again() {
+        let zeros = vec![0; GROUP as usize];
+        let value = |segment: u64| {
+            let groups = segment * (SEGMENT / GROUP)..(segment + 1) * (SEGMENT / GROUP);
+            let groups: Vec<Value> = groups.map(|group| group_value(group, &zeros)).collect();
+            segment_value(SEGMENT, &groups)
+        };
+        let base = BaseValues {
+            size: 6 * SEGMENT,
+            groups: vec![None; 6 * (SEGMENT / GROUP) as usize],
+            zero_segments: (0..6).map(|segment| (segment != 3).then(|| value(segment))).collect(),
+        };
+        let data = [(SEGMENT + 5000, 100_000)];
+        for (size, known) in [(6 * SEGMENT, 4), (6 * SEGMENT - 1, 3), (9 * SEGMENT, 4), (SEGMENT, 0)] {
+            let data = &data[..usize::from(size > SEGMENT)];
+            let (plain, none) = scanned(size, data, None);
+            let (hash, found) = scanned(size, data, Some(&base));
+            assert_eq!((hash, none, found), (plain, 0, known), "{size}");
+        }
     }
 }

@@ -1,6 +1,10 @@
 //! Telling a large content piece by piece.
 
-use yore_store::{Body, Compression, Frame, GROUP, Hash, LargeOp, Result, Value, from_groups, group_value};
+use std::collections::HashMap;
+
+use yore_store::{
+    Body, Compression, Frame, GROUP, Hash, LargeOp, Result, Value, from_groups_and_segments, group_value,
+};
 use yore_wire::Message;
 
 use crate::destination::Destination;
@@ -114,10 +118,20 @@ pub(crate) struct GroupHasher {
     /// Bytes of the group that is not complete.
     group: Vec<u8>,
     values: Vec<Value>,
+    /// The values of whole segments, by their numbers, whose groups have none.
+    segments: HashMap<u64, Value>,
     size: u64,
 }
 
 impl GroupHasher {
+    /// A content of which some whole segments have these values, by their numbers.
+    pub fn with_segments(segments: HashMap<u64, Value>) -> Self {
+        GroupHasher {
+            segments,
+            ..GroupHasher::default()
+        }
+    }
+
     /// Its next bytes.
     pub fn update(&mut self, mut bytes: &[u8]) {
         self.size += bytes.len() as u64;
@@ -148,7 +162,7 @@ impl GroupHasher {
             self.end_group();
         }
         Body {
-            hash: from_groups(self.size, &self.values),
+            hash: from_groups_and_segments(self.size, &self.values, &self.segments),
             size: self.size,
         }
     }

@@ -15,6 +15,8 @@
 //!
 //! A content of one group or less has no value below its root and is not handled here.
 
+use std::collections::HashMap;
+
 use blake3::hazmat::{self, HasherExt, Mode};
 
 use crate::layout::{GROUP, SEGMENT, SEGMENT_GROUPS};
@@ -68,13 +70,21 @@ fn subtree(length: u64, unit: u64, values: &[Value]) -> Value {
 
 /// The name of a content of more than one group from the values of all its groups.
 pub fn from_groups(size: u64, groups: &[Value]) -> Hash {
+    from_groups_and_segments(size, groups, &HashMap::new())
+}
+
+/// The same where the values of some whole segments are known, by their numbers: those of their groups are not looked at.
+pub fn from_groups_and_segments(size: u64, groups: &[Value], known: &HashMap<u64, Value>) -> Hash {
     if size <= SEGMENT {
         return root(size, groups).expect("one value a group");
     }
     let segments: Vec<Value> = groups
         .chunks(SEGMENT_GROUPS as usize)
         .enumerate()
-        .map(|(i, groups)| segment_value(SEGMENT.min(size - i as u64 * SEGMENT), groups))
+        .map(|(i, groups)| match known.get(&(i as u64)) {
+            Some(value) => *value,
+            None => segment_value(SEGMENT.min(size - i as u64 * SEGMENT), groups),
+        })
         .collect();
     root(size, &segments).expect("one value a segment")
 }
@@ -114,6 +124,19 @@ mod tests {
             let bytes = &bytes[..size as usize];
             assert_eq!(of_bytes(bytes), Hash::of(bytes), "{size}");
         }
+    }
+
+    #[test]
+    fn groups_of_known_segments_are_not_looked_at() {
+        let bytes = vec![3; 2 * SEGMENT as usize + 5];
+        let groups = bytes.chunks(GROUP as usize).enumerate();
+        let mut values: Vec<Value> = groups.map(|(i, group)| group_value(i as u64, group)).collect();
+        let of_segment = SEGMENT_GROUPS as usize..2 * SEGMENT_GROUPS as usize;
+        let known = HashMap::from([(1, segment_value(SEGMENT, &values[of_segment.clone()]))]);
+        values[of_segment].fill([0; 32]);
+        let size = bytes.len() as u64;
+        assert_eq!(from_groups_and_segments(size, &values, &known), Hash::of(&bytes));
+        assert_ne!(from_groups(size, &values), Hash::of(&bytes));
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(super) struct Reading<'a> {
     connection: &'a Connection,
     asked: VecDeque<Asked>,
     under_way: u64,
+    /// What is left of a passage that is longer than a question.
+    rest: Option<Passage>,
     /// Small contents that wait for a question.
     small: Vec<Passage>,
     small_bytes: u64,
@@ -41,6 +43,7 @@ impl<'a> Reading<'a> {
             connection,
             asked: VecDeque::new(),
             under_way: 0,
+            rest: None,
             small: Vec::new(),
             small_bytes: 0,
         }
@@ -51,7 +54,7 @@ impl<'a> Reading<'a> {
         let mut ended = false;
         loop {
             while !ended && self.under_way < UNDER_WAY {
-                let asked = match next() {
+                let asked = match self.rest.take().or_else(&mut *next) {
                     Some(passage) => self.ask_for(passage),
                     None => {
                         ended = true;
@@ -71,6 +74,7 @@ impl<'a> Reading<'a> {
     }
 
     fn ask_for(&mut self, passage: Passage) -> yore_store::Result<()> {
+        // The rest of one that is longer is never all of it.
         if passage.size <= GROUP && passage.length == passage.size {
             self.small.push(passage);
             self.small_bytes += passage.length;
@@ -80,24 +84,18 @@ impl<'a> Reading<'a> {
             };
         }
         self.ask_small()?;
-        let end = passage.offset + passage.length;
-        let mut at = passage.offset;
-        while at < end {
-            let length = (end - at).min(PIECE);
-            let question = Question::Read {
-                content: passage.content,
-                offset: at,
-                length,
-            };
-            let piece = Passage {
-                offset: at,
-                length,
-                ..passage
-            };
-            self.ask(question, vec![piece])?;
-            at += length;
-        }
-        Ok(())
+        let length = passage.length.min(PIECE);
+        self.rest = (passage.length > length).then_some(Passage {
+            offset: passage.offset + length,
+            length: passage.length - length,
+            ..passage
+        });
+        let question = Question::Read {
+            content: passage.content,
+            offset: passage.offset,
+            length,
+        };
+        self.ask(question, vec![Passage { length, ..passage }])
     }
 
     fn ask_small(&mut self) -> yore_store::Result<()> {
@@ -121,19 +119,20 @@ impl<'a> Reading<'a> {
 
 /// Tells what was answered; what was not, as such.
 fn answered(asked: Asked, tell: &mut TellPassage<'_>) -> ControlFlow<()> {
-    let mut wanted = asked.of.into_iter();
+    let mut wanted = asked.of.into_iter().peekable();
     let mut piece = Vec::new();
     for answer in asked.answers {
         match answer {
-            Ok(Answer::Small { content, bytes }) => loop {
-                let Some(passage) = wanted.next() else { break };
-                let is_it = passage.content == content && bytes.len() as u64 == passage.length;
-                if is_it {
-                    tell(content, 0, Some(bytes))?;
-                    break;
+            Ok(Answer::Small { content, bytes }) => {
+                // What is not among the answers cannot be had.
+                let is_it = |passage: &Passage| passage.content == content && bytes.len() as u64 == passage.length;
+                while let Some(passage) = wanted.next_if(|passage| !is_it(passage)) {
+                    tell(passage.content, passage.offset, None)?;
                 }
-                tell(passage.content, passage.offset, None)?;
-            },
+                if wanted.next().is_some() {
+                    tell(content, 0, Some(bytes))?;
+                }
+            }
             Ok(Answer::Bytes(more)) if piece.is_empty() => piece = more,
             Ok(Answer::Bytes(more)) => piece.extend_from_slice(&more),
             Ok(_) | Err(_) => break,

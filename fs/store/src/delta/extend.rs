@@ -13,13 +13,19 @@
 //!
 //! The start of both contents, and their end, count as places where a copy of no bytes lies.
 
+use std::ops::Range;
+
 use super::compare::{Comparer, ReadAt};
 use super::invert::{Piece, Pieces};
+use crate::parallel::by_shares;
 use crate::{Error, Result};
 
 /// Fewer equal bytes than this are not worth a command of their own, which is up to 17 bytes and
 /// an extent in the map.
 const MIN_RUN: u64 = 32;
+
+/// Pieces that are worth a thread.
+const LEAST_SHARE: usize = 256;
 
 /// Grows the copies among `pieces` into the literals that they touch, and finds equal runs within
 /// these; see the module's text. `old` and `new` are the contents that the pieces speak of; reads
@@ -27,15 +33,35 @@ const MIN_RUN: u64 = 32;
 ///
 /// Fails with [`Error::Damaged`] if the pieces do not cover `old` exactly or copy from past the end
 /// of `new`, and with the errors of the two readers.
-pub fn extend(pieces: Vec<Piece>, old: &dyn ReadAt, new: &dyn ReadAt) -> Result<Vec<Piece>> {
+pub fn extend(pieces: Vec<Piece>, old: &(dyn ReadAt + Sync), new: &(dyn ReadAt + Sync)) -> Result<Vec<Piece>> {
     let pieces = checked(&pieces, old.size(), new.size())?;
+    // Each gap is for itself, and reading the two contents is what takes the time.
+    let extended = by_shares(pieces.len(), LEAST_SHARE, |share| {
+        extend_share(&pieces, share, old, new)
+    });
+    let mut all = Pieces::default();
+    for pieces in extended {
+        all.append(pieces?);
+    }
+    Ok(all.into_vec())
+}
+
+/// Extends some of the pieces, beside which the others stand.
+fn extend_share(pieces: &[Piece], share: Range<usize>, old: &dyn ReadAt, new: &dyn ReadAt) -> Result<Pieces> {
+    let start = pieces[..share.start].iter().map(Piece::len).sum();
     let mut extension = Extension {
         comparer: Comparer::new(old, new),
         new_size: new.size(),
-        pieces: Pieces::default(),
+        pieces: Pieces::from(start),
     };
-    let mut before = Neighbour { new: 0, copies: false };
-    for (i, piece) in pieces.iter().enumerate() {
+    let mut before = match share.start.checked_sub(1).map(|last| pieces[last]) {
+        Some(Piece::Copy { from, len }) => Neighbour {
+            new: from + len,
+            copies: true,
+        },
+        _ => Neighbour { new: 0, copies: false },
+    };
+    for (i, piece) in pieces.iter().enumerate().take(share.end).skip(share.start) {
         match *piece {
             Piece::Copy { from, len } => {
                 extension.pieces.copy(from, len);
@@ -64,7 +90,7 @@ pub fn extend(pieces: Vec<Piece>, old: &dyn ReadAt, new: &dyn ReadAt) -> Result<
             }
         }
     }
-    Ok(extension.pieces.into_vec())
+    Ok(extension.pieces)
 }
 
 /// The pieces, merged where they go on from one another, so that a literal has copies around it.

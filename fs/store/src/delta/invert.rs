@@ -68,6 +68,14 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
+    /// Pieces of the old content from `start` on.
+    pub(super) fn from(start: u64) -> Self {
+        Pieces {
+            pieces: Vec::new(),
+            end: start,
+        }
+    }
+
     pub(super) fn copy(&mut self, from: u64, len: u64) {
         match self.pieces.last_mut() {
             Some(Piece::Copy {
@@ -87,6 +95,16 @@ impl Pieces {
             _ => {}
         }
         self.end += len;
+    }
+
+    /// Adds pieces that go on from these.
+    pub(super) fn append(&mut self, others: Pieces) {
+        for piece in others.pieces {
+            match piece {
+                Piece::Copy { from, len } => self.copy(from, len),
+                Piece::Literal { len, .. } => self.literal(len),
+            }
+        }
     }
 
     pub(super) fn end(&self) -> u64 {

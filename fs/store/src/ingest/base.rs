@@ -5,8 +5,12 @@ use std::sync::Arc;
 use crate::catalog::{Content, parts};
 use crate::delta::{BlockSum, LARGEST_BLOCK, ReadAt, SMALLEST_BLOCK};
 use crate::layout::{GROUP, SEGMENT_GROUPS};
+use crate::parallel::by_shares;
 use crate::tree_hash::Value;
-use crate::{Error, Hash, Repository, Result};
+use crate::{ContentReader, Error, Hash, Repository, Result};
+
+/// Parts of at most 1 MiB, or a block, that are read before their sums are told.
+const PARTS: usize = 32;
 
 /// What an agent needs to know of a content to tell a changed one against it.
 #[derive(Clone, Debug)]
@@ -80,21 +84,33 @@ impl Repository {
         if !(SMALLEST_BLOCK..=LARGEST_BLOCK).contains(&step) {
             return Err(Error::Refused(format!("blocks of {block_len} bytes")));
         }
-        let mut buffer = vec![0; ((1 << 20) / step).max(1) as usize * step as usize];
+        let mut parts = Vec::new();
         for &(start, length) in ranges {
             let end = start.checked_add(length / step * step);
             let end = end.filter(|end| *end <= reader.size());
             let end = end.ok_or_else(|| Error::Refused("a signature of what a content does not have".into()))?;
-            let mut at = start;
-            while at < end {
-                let take = (buffer.len() as u64).min(end - at) as usize;
-                reader.read_exact_at(at, &mut buffer[..take])?;
-                for (index, block) in buffer[..take].chunks(block_len as usize).enumerate() {
-                    tell(at + index as u64 * step, BlockSum::of(block))?;
+            let part = ((1 << 20) / step).max(1) * step;
+            parts.extend((start..end).step_by(part as usize).map(|at| (at, part.min(end - at))));
+        }
+        // Decoding takes most of the time.
+        for parts in parts.chunks(PARTS) {
+            let sums = by_shares(parts.len(), 1, |share| {
+                let sums = parts[share].iter().map(|part| sums(&reader, *part, block_len));
+                sums.collect::<Result<Vec<_>>>()
+            });
+            for (at, sums) in sums.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten() {
+                for (index, sum) in sums.into_iter().enumerate() {
+                    tell(at + index as u64 * step, sum)?;
                 }
-                at += take as u64;
             }
         }
         Ok(())
     }
+}
+
+/// The sums of the blocks of a stretch of a content, and where it begins.
+fn sums(reader: &ContentReader, (at, length): (u64, u64), block_len: u32) -> Result<(u64, Vec<BlockSum>)> {
+    let mut bytes = vec![0; length as usize];
+    reader.read_exact_at(at, &mut bytes)?;
+    Ok((at, bytes.chunks(block_len as usize).map(BlockSum::of).collect()))
 }

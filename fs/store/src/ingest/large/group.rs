@@ -33,7 +33,7 @@ impl Group {
     fn settle(&mut self, group: u64, compression: Compression) {
         let Group::Put(bytes) = self else { return };
         let value = group_value(group, bytes);
-        *self = match bytes.iter().all(|&byte| byte == 0) {
+        *self = match is_zeros(bytes) {
             true => Group::Zeros(value, bytes.len() as u32),
             false => Group::New(Frame::encode(bytes, compression), value),
         };
@@ -46,6 +46,11 @@ impl Group {
             Group::Zeros(..) | Group::Put(_) => false,
         }
     }
+}
+
+fn is_zeros(bytes: &[u8]) -> bool {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    bytes.chunks(ZEROS.len()).all(|part| *part == ZEROS[..part.len()])
 }
 
 /// Hashes and compresses the groups of a segment that were put together here, the first of which is number `first`, on
