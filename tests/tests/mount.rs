@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -180,6 +181,29 @@ fn an_open_file_is_read_on_while_its_snapshot_is_rebased_and_repacked() {
     let mut all = vec![0; oldest.len()];
     open.read_exact_at(&mut all, 0).unwrap();
     assert!(start == oldest[..100_000] && all == oldest);
+}
+
+#[test]
+fn what_was_forgotten_after_it_was_listed_is_stale_and_not_damaged() {
+    let stage = Stage::new();
+    let folder = stage.source().join("folder");
+    fs::create_dir_all(&folder).unwrap();
+    for (name, length) in [("small", 100), ("large", 3 << 20)] {
+        fs::write(folder.join(name), noise(1, length)).unwrap();
+    }
+    let first = stage.snapshot().snapshot.unwrap();
+    fs::remove_dir_all(&folder).unwrap();
+    stage.snapshot();
+    let view = View::of(&stage, Options::default());
+    // Who has the folder open still finds names in it.
+    let listed = File::open(view.path(&first.name, &folder)).unwrap();
+    let within = PathBuf::from(format!("/proc/self/fd/{}", listed.as_raw_fd()));
+    assert_eq!(fs::read_dir(&within).unwrap().count(), 2);
+    stage.repository.forget(&[first.id]).unwrap();
+    for name in ["small", "large"] {
+        let error = File::open(within.join(name)).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(116), "{name}: {error}");
+    }
 }
 
 #[test]

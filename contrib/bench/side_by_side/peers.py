@@ -168,7 +168,7 @@ class Rsync(Peer):
 
 class Restic(Peer):
     name = "restic"
-    durability = "packs are written over sftp; fsynced only where the sftp server offers fsync@openssh.com"
+    durability = "none at the server: files are written over sftp and renamed, no fsync is asked for"
     mounts = forgets = True
 
     def begin(self):
@@ -210,7 +210,7 @@ class Restic(Peer):
 
 class Borg(Peer):
     name = "borg"
-    durability = "fsync of each segment and its folder at the commit"
+    durability = "fsync of its segments, index and folders"
     mounts = forgets = True
 
     def begin(self):
@@ -250,7 +250,7 @@ class Borg(Peer):
 
 class RdiffBackup(Peer):
     name = "rdiff-backup"
-    durability = "fsync of the files that it writes and of its metadata"
+    durability = "fsync of a few files of its own, not of those that it copies"
 
     def back_up(self, source):
         schema = f"{self.stage.sshd.ssh} %s rdiff-backup --server"

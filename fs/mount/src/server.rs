@@ -65,10 +65,7 @@ impl Server {
         let place = self.view.place(node)?;
         let entry = place.entry(node)?.filter(|entry| entry.meta.kind == Kind::File);
         let (tree, entry) = (place.tree()?, entry.ok_or(Errno::EINVAL)?);
-        let reader = entry
-            .content
-            .map(|content| tree.repository.open(content, entry.size))
-            .transpose()?;
+        let reader = tree.open(&entry)?;
         let backing = reader
             .as_ref()
             .and_then(|reader| self.passthrough.open(node, &**reader, tree.passthrough, reply));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fuser::{Errno, FileAttr, INodeNo, Notifier};
-use yore_store::{Entry, Error, History, Kind, Snapshot, SnapshotId};
+use yore_store::{Entry, Error, History, Kind, OpenContent, Snapshot, SnapshotId};
 
 use crate::attr::Look;
 use crate::cookie;
@@ -174,6 +174,16 @@ impl Tree {
         match self.node(id)? {
             Node::Root | Node::Latest(_) => Ok(None),
             node => self.entry_of(node).map(Some),
+        }
+    }
+
+    /// Opens the bytes of a file; `None` where it has none. ESTALE if it was forgotten since it was listed: then they
+    /// are not to be had, and that is no damage.
+    pub(crate) fn open(&self, entry: &Entry) -> Result<Option<Box<dyn OpenContent>>, Fault> {
+        let opened = entry.content.map(|content| self.repository.open(content, entry.size));
+        match opened.transpose() {
+            Err(error) if error.is_damage() && !self.repository.still_has(entry.id)? => Err(Errno::ESTALE.into()),
+            opened => Ok(opened?),
         }
     }
 

@@ -134,6 +134,9 @@ impl History for RemoteHistory {
         }
         Ok(self.0.entries(Question::Entry { id })?.pop())
     }
+    fn still_has(&self, id: EntryId) -> Result<bool> {
+        Ok(!self.0.entries(Question::Entry { id })?.is_empty())
+    }
     fn links(&self, snapshot: SnapshotId, link: i64) -> Result<Vec<Entry>> {
         if let Some(entries) = self.0.listings().links((snapshot, link)) {
             return Ok(entries);

@@ -41,28 +41,29 @@ impl Content {
     /// The content of this name: a committed one, or one of `push`; a whole one if there is.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if the check of its row does not hold.
+    /// [`Error::Damaged`] if there is only one whose row's check does not hold.
     pub fn find(connection: &Connection, hash: &Hash, push: Option<PushId>) -> Result<Option<Self>> {
         // Asked for each content of a push, so it is one statement, and what is seldom more than a row is sifted here.
         let mut statement = connection.prepare_cached(&format!(
             "{CONTENT} WHERE substr(hash, 1, 8) = substr(?1, 1, 8) AND hash = ?1 ORDER BY id"
         ))?;
         let mut rows = statement.query([hash])?;
-        let mut found: Option<Self> = None;
+        let (mut found, mut damage) = (None, None);
         while let Some(row) = rows.next()? {
             let of: Option<PushId> = row.get(8)?;
             if of.is_some() && of != push {
                 continue;
             }
-            let content = Self::read(row)
-                .unwrap_or(None)
-                .ok_or_else(|| damaged(row.get(0).unwrap_or(ContentId(0))))?;
-            if content.base.is_none() {
-                return Ok(Some(content));
+            match Self::read(row).unwrap_or(None) {
+                Some(content) if content.base.is_none() => return Ok(Some(content)),
+                Some(content) => found = found.or(Some(content)),
+                None => damage = Some(damaged(row.get(0).unwrap_or(ContentId(0)))),
             }
-            found.get_or_insert(content);
         }
-        Ok(found)
+        match (found, damage) {
+            (None, Some(damage)) => Err(damage),
+            (found, _) => Ok(found),
+        }
     }
 
     /// Writes the row; `map` of a delta whose stream is too long to be parsed at every opening.

@@ -102,6 +102,10 @@ pub trait History: Send + Sync {
     fn folder(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Option<Entry>>;
     /// One entry by its number; when its life ends (`last`) may not be the latest word.
     fn entry(&self, id: EntryId) -> Result<Option<Entry>>;
+    /// Whether an entry has not been forgotten since it was seen: asked of the catalog, past what is remembered.
+    fn still_has(&self, id: EntryId) -> Result<bool> {
+        Ok(self.entry(id)?.is_some())
+    }
     /// The entries of one hard-link group in a snapshot, as many as `st_nlink` says.
     fn links(&self, snapshot: SnapshotId, link: i64) -> Result<Vec<Entry>>;
     /// The entries of a folder in a snapshot, sorted by name.
@@ -230,6 +234,9 @@ impl History for Arc<Repository> {
             Some(entry) => Ok(Some(entry)),
             None => Repository::entry(self, id),
         }
+    }
+    fn still_has(&self, id: EntryId) -> Result<bool> {
+        Ok(Repository::entry(self, id)?.is_some())
     }
     fn links(&self, snapshot: SnapshotId, link: i64) -> Result<Vec<Entry>> {
         Repository::links(self, snapshot, link)
