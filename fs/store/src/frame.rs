@@ -94,6 +94,14 @@ impl Frame {
     }
 }
 
+/// [`decode`], without copying what is raw.
+pub fn decode_owned(encoding: Encoding, stored: Vec<u8>, length: u32) -> Result<Vec<u8>> {
+    match encoding {
+        Encoding::Raw if stored.len() == length as usize && u64::from(length) <= GROUP => Ok(stored),
+        _ => decode(encoding, &stored, length),
+    }
+}
+
 /// Decodes stored bytes to a group of exactly `length` bytes.
 pub fn decode(encoding: Encoding, stored: &[u8], length: u32) -> Result<Vec<u8>> {
     let damaged = |what: &str| Error::Damaged(format!("a frame {what}"));

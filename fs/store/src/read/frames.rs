@@ -1,8 +1,11 @@
 //! Frames from stored files, verified.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::sync::Arc;
+
+use rustix::buffer::spare_capacity;
+use rustix::io::{Errno, pread};
 
 use crate::catalog::{Run, stored_check};
 use crate::layout::stored_file;
@@ -69,7 +72,7 @@ impl Repository {
                 run.offset + run.starts[index].0
             )
         };
-        let bytes = frame::decode(run.encoding, &stored, row.length).map_err(|_| Error::Damaged(place()))?;
+        let bytes = frame::decode_owned(run.encoding, stored, row.length).map_err(|_| Error::Damaged(place()))?;
         let value = match run.position {
             Some(first) => group_value(first + index as u64, &bytes),
             None => Hash::of(&bytes).0,
@@ -102,18 +105,35 @@ impl Repository {
 
     fn stored_bytes(&self, run: &Run, index: usize) -> Result<Vec<u8>, FrameError> {
         let file = self.file_of(run)?;
-        let mut stored = vec![0; run.frames[index].stored as usize];
+        let length = run.frames[index].stored as usize;
         let offset = run.offset + run.starts[index].0;
-        self.caches.count_read(stored.len());
-        file.read_exact_at(&mut stored, offset).map_err(|source| {
+        self.caches.count_read(length);
+        read_exact(&file, offset, length).map_err(|source| {
             let path = stored_file(self.path(), run.kind, run.file);
-            match source.kind() {
-                std::io::ErrorKind::UnexpectedEof => Error::Damaged(format!("{} is cut short", path.display())),
+            let error = match source.kind() {
+                io::ErrorKind::UnexpectedEof => Error::Damaged(format!("{} is cut short", path.display())),
                 _ => Error::Io { path, source },
-            }
-        })?;
-        Ok(stored)
+            };
+            error.into()
+        })
     }
+}
+
+/// So many bytes of a file, into memory that is not cleared first.
+fn read_exact(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(length);
+    while bytes.len() < length {
+        let at = offset + bytes.len() as u64;
+        let room = length - bytes.len();
+        match pread(file, spare_capacity(&mut bytes), at) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            // Room for more than was asked may have been given.
+            Ok(got) => bytes.truncate(bytes.len() - got.saturating_sub(room)),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(bytes)
 }
 
 /// Stored bytes of a frame as they are, for copying; verified by their check.
