@@ -93,7 +93,9 @@ impl LargeFile<'_> {
         // The name of a content of one segment is made of its groups.
         let base = base.filter(|_| self.size > SEGMENT);
         let known = base.map_or(&[][..], |base| &base.zero_segments);
-        let whole = known.iter().take((self.size / SEGMENT) as usize);
+        // A last one that was not complete has the value of fewer zeros.
+        let count = self.size.min(base.map_or(0, |base| base.size)) / SEGMENT;
+        let whole = known.iter().take(count as usize);
         let zeros = whole.zip(0..).filter_map(|(value, segment)| Some((segment, (*value)?)));
         zeros
             .filter(|(segment, _)| self.has_no_data(segment * SEGMENT, (segment + 1) * SEGMENT))
@@ -315,7 +317,7 @@ mod tests {
             let groups: Vec<Value> = groups.map(|group| group_value(group, &zeros)).collect();
             segment_value(SEGMENT, &groups)
         };
-        let base = BaseValues {
+        let mut base = BaseValues {
             size: 6 * SEGMENT,
             groups: vec![None; 6 * (SEGMENT / GROUP) as usize],
             zero_segments: (0..6).map(|segment| (segment != 3).then(|| value(segment))).collect(),
@@ -327,5 +329,10 @@ mod tests {
             let (hash, found) = scanned(size, data, Some(&base));
             assert_eq!((hash, none, found), (plain, 0, known), "{size}");
         }
+        // The file has grown, and the last segment of the base was not complete.
+        base.size -= GROUP;
+        base.zero_segments[5] = Some([1; 32]);
+        let (plain, _) = scanned(6 * SEGMENT, &data, None);
+        assert_eq!(scanned(6 * SEGMENT, &data, Some(&base)), (plain, 3));
     }
 }

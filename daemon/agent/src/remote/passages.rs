@@ -119,7 +119,7 @@ impl<'a> Reading<'a> {
 
 /// Tells what was answered; what was not, as such.
 fn answered(asked: Asked, tell: &mut TellPassage<'_>) -> ControlFlow<()> {
-    let mut wanted = asked.of.into_iter().peekable();
+    let (mut wanted, most) = (asked.of.into_iter().peekable(), asked.bytes);
     let mut piece = Vec::new();
     for answer in asked.answers {
         match answer {
@@ -133,8 +133,8 @@ fn answered(asked: Asked, tell: &mut TellPassage<'_>) -> ControlFlow<()> {
                     tell(content, 0, Some(bytes))?;
                 }
             }
-            Ok(Answer::Bytes(more)) if piece.is_empty() => piece = more,
-            Ok(Answer::Bytes(more)) => piece.extend_from_slice(&more),
+            // A server that says more than it was asked fills no memory.
+            Ok(Answer::Bytes(more)) if (piece.len() + more.len()) as u64 <= most => piece.extend(more),
             Ok(_) | Err(_) => break,
         }
     }

@@ -22,6 +22,9 @@ const WAITING: usize = 8;
 const BUNDLE: usize = 256;
 const BUNDLE_BYTES: usize = PIECE as usize / 2;
 
+/// Folders below each other after which nothing is read ahead: a server that lies could tell them for ever.
+const DEEPEST: usize = 4096;
+
 /// Bytes of a content: which, where they begin, and they, if they could be read.
 type Piece = (ContentId, u64, Option<Vec<u8>>);
 
@@ -177,6 +180,9 @@ impl<'a> Planner<'a> {
     }
 
     fn open_level(&mut self, entry: &Entry, included: bool) {
+        if self.levels.len() == DEEPEST {
+            return self.levels.clear();
+        }
         let below = self.trail.below(self.trail.strip + self.levels.len()).cloned();
         let listing = match (below, entry.child) {
             (Some(only), _) => Arc::new(vec![only]),
