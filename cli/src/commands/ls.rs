@@ -80,7 +80,11 @@ impl Iterator for Folders {
 
     fn next(&mut self) -> Option<Self::Item> {
         let (path, folder) = self.next.pop()?;
-        let listing = match self.repository.list(self.snapshot.id, folder) {
+        let listing = match self.recursive {
+            true => self.repository.list_below(self.snapshot.id, folder),
+            false => self.repository.list(self.snapshot.id, folder),
+        };
+        let listing = match listing {
             Ok(listing) => listing,
             Err(error) => return Some(Err(error)),
         };

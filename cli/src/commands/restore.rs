@@ -111,11 +111,11 @@ fn below(repository: &dyn History, snapshot: &Snapshot, entry: &Entry) -> Result
     let (mut items, mut bytes) = (1, entry.size);
     let mut folders: Vec<_> = entry.child.into_iter().collect();
     while let Some(folder) = folders.pop() {
-        for entry in repository.list(snapshot.id, folder)?.iter() {
-            items += 1;
-            bytes += entry.size;
-            folders.extend(entry.child);
-        }
+        let listing = repository.list_below(snapshot.id, folder)?;
+        items += listing.len() as u64;
+        bytes += listing.iter().map(|entry| entry.size).sum::<u64>();
+        // In the order in which they come from a server.
+        folders.extend(listing.iter().rev().filter_map(|entry| entry.child));
     }
     Ok((items, bytes))
 }

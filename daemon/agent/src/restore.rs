@@ -26,6 +26,7 @@ use crate::folder::raise_file_limit;
 mod ahead;
 mod apply;
 mod contents;
+mod flush;
 mod place;
 mod remove;
 mod trail;
@@ -232,7 +233,8 @@ pub fn restore_from(
             true => Ahead::begin(threads, source, trail.clone(), options),
             false => Ahead::none(),
         };
-        let restorer = tree::Restorer::new(source, options, progress, trail, ahead, dest).map_err(destination)?;
+        let restorer =
+            tree::Restorer::new(threads, source, options, progress, trail, ahead, dest).map_err(destination)?;
         Ok(restorer.run())
     })
 }

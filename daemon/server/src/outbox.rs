@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use yore_store::{Error, Result};
+use yore_store::{Error, Frame, Result, Slice};
 use yore_wire::{Answer, Failure, GATHERED, LONGEST, Packet, Wire};
 
 /// Bytes that may wait before those who answer have to.
@@ -170,7 +170,8 @@ impl Reply {
 
 fn weight(answer: &Answer) -> usize {
     match answer {
-        Answer::Bytes(bytes) | Answer::Small { bytes, .. } => bytes.len(),
+        Answer::Bytes(bytes) | Answer::Small { bytes, .. } | Answer::Frame(Frame { bytes, .. }) => bytes.len(),
+        Answer::Shared { frame, slices } => frame.bytes.len() + slices.len() * size_of::<Slice>(),
         Answer::Kept(names) => names.len() * 16,
         Answer::KeptGroups { values, .. } => values.len() * 32,
         Answer::Values { groups, .. } => groups.len() * 33,

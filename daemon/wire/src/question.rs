@@ -5,8 +5,8 @@
 
 use yore_store::delta::BlockSum;
 use yore_store::{
-    Change, Committed, Compression, ContentId, Entry, EntryId, FolderId, Forgotten, Found, Hash, Snapshot, SnapshotId,
-    Space, Stats, Swept, Value, Verified, Version,
+    Change, Committed, Compression, ContentId, Entry, EntryId, FolderId, Forgotten, Found, Frame, Hash, Slice,
+    Snapshot, SnapshotId, Space, Stats, Swept, Value, Verified, Version,
 };
 
 use crate::codec::{record, variants};
@@ -66,7 +66,7 @@ pub enum Question {
         /// The folder.
         folder: FolderId,
     },
-    /// Verified bytes of a content. [`Answer::Bytes`]s, one after the other, up to its end.
+    /// Verified bytes of a content. [`Answer::Bytes`]s and [`Answer::Frame`]s, one after the other, up to its end.
     Read {
         /// The content.
         content: ContentId,
@@ -75,7 +75,8 @@ pub enum Question {
         /// How many, at most [`MOST_READ`].
         length: u64,
     },
-    /// Contents of one group or less, whole: for reading ahead. [`Answer::Small`]s, those that are there.
+    /// Contents of one group or less, whole: for reading ahead. [`Answer::Small`]s and [`Answer::Shared`]s, in their
+    /// order, those that are there.
     ReadSmall {
         /// The contents, at most [`MOST_SMALL`].
         contents: Vec<ContentId>,
@@ -243,6 +244,15 @@ pub enum Answer {
     Swept(Swept),
     /// A folder, all of whose entries follow.
     Listing(FolderId),
+    /// Bytes, as they are stored.
+    Frame(Frame),
+    /// Whole contents that lie in one frame.
+    Shared {
+        /// The frame.
+        frame: Frame,
+        /// What lies where in it.
+        slices: Vec<Slice>,
+    },
     /// Contents that an earlier push that died has sent, by the first half of their names.
     Kept(Vec<[u8; 16]>),
     /// Groups of a large content in whose midst an earlier push died.
@@ -378,6 +388,8 @@ variants!(Answer, "answer" {
     15 => Forgotten(forgotten),
     16 => Swept(swept),
     17 => Listing(folder),
+    18 => Frame(frame),
+    19 => Shared { frame, slices },
     32 => Kept(names),
     33 => KeptGroups { key, first, values },
     34 => Begun { base, line },

@@ -3,8 +3,8 @@
 use yore_store::delta::BlockSum;
 use yore_store::{
     Body, Change, Committed, Compression, ContentId, Damage, DeltaStats, Encoding, Entry, EntryId, FolderId, Forgotten,
-    Found, Frame, Kind, LargeOp, LineId, Meta, Owner, Snapshot, SnapshotId, SnapshotStats, Space, Stats, StoredAs,
-    Swept, Verified, Version,
+    Found, Frame, Kind, LargeOp, LineId, Meta, Owner, Slice, Snapshot, SnapshotId, SnapshotStats, Space, Stats,
+    StoredAs, Swept, Verified, Version,
 };
 
 use crate::Message;
@@ -102,6 +102,8 @@ record!(Frame {
     length,
     bytes
 });
+
+record!(Slice { content, skip, size });
 
 record!(Body { hash, size });
 
@@ -236,5 +238,6 @@ lists!(
     Snapshot,
     SnapshotStats,
     Damage,
-    BlockSum
+    BlockSum,
+    Slice
 );

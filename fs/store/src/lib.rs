@@ -53,7 +53,7 @@ pub use layout::{GROUP, LARGEST, MEDIUM, SEGMENT, SMALL};
 pub use maintenance::Forgotten;
 pub use meta::*;
 pub use owner::as_owner;
-pub use read::{ContentReader, Listings};
+pub use read::{ContentReader, Listings, Slice, Small};
 pub use repository::{Repository, parse_compression};
 pub use retention::{Policy, Verdict, Within};
 pub use stats::{DeltaStats, SnapshotStats, Stats};

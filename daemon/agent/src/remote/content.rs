@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 
 use lru::LruCache;
 use yore_store::{ContentId, Error, GROUP, OpenContent, Result};
-use yore_wire::{Answer, Question};
+use yore_wire::Question;
 
-use super::{Remote, unexpected};
+use super::{Remote, unexpected, unpack};
 
 /// Bytes of a piece.
 const PIECE: u64 = GROUP;
@@ -100,10 +100,8 @@ impl RemoteContent {
         let bytes = self.remote.asked(|connection| {
             let mut bytes = Vec::with_capacity(length as usize);
             for answer in connection.ask(question.clone())? {
-                match answer? {
-                    Answer::Bytes(more) if bytes.len() + more.len() <= length as usize => bytes.extend(more),
-                    _ => return Err(unexpected(connection.place())),
-                }
+                let more = unpack::stretch(answer?, length - bytes.len() as u64);
+                bytes.extend(more.ok_or_else(|| unexpected(connection.place()))?);
             }
             match bytes.len() as u64 == length {
                 true => Ok(bytes),

@@ -14,7 +14,7 @@ use yore_wire::{Answer, Question};
 use super::content::RemoteContent;
 use super::listings::Listings;
 use super::passages::Reading;
-use super::{Remote, unexpected};
+use super::{Remote, unexpected, unpack};
 
 impl Remote {
     fn listings(&self) -> MutexGuard<'_, Listings> {
@@ -64,9 +64,12 @@ impl Remote {
             for answer in connection.ask(Question::ReadSmall {
                 contents: contents.clone(),
             })? {
-                match answer? {
-                    Answer::Small { content, bytes } => self.contents.put(content, 0, bytes),
-                    _ => return Err(unexpected(connection.place())),
+                let kept = unpack::small(answer?, &mut |content, bytes| {
+                    self.contents.put(content, 0, bytes);
+                    ControlFlow::Continue(())
+                });
+                if kept.is_none() {
+                    return Err(unexpected(connection.place()));
                 }
             }
             Ok(())

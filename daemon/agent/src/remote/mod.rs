@@ -21,6 +21,7 @@ mod passages;
 mod push;
 mod ssh;
 mod stream;
+mod unpack;
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;

@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use yore_store::{GROUP, NextPassage, PIECE, Passage, TellPassage};
-use yore_wire::{Answer, MOST_SMALL, Question};
+use yore_wire::{MOST_SMALL, Question};
 
 use super::connection::{Answers, Connection};
+use super::unpack;
 
 /// Bytes that are asked for and have not come.
 const UNDER_WAY: u64 = 4 << 20;
@@ -19,9 +20,16 @@ const SMALL_ONES: u64 = 512 << 10;
 /// for is never behind another that nobody fetches.
 struct Asked {
     answers: Answers,
-    /// What it asks for: small contents, or one stretch of at most [`PIECE`].
-    of: Vec<Passage>,
+    of: Wanted,
     bytes: u64,
+}
+
+/// What a question asks for.
+enum Wanted {
+    /// Small contents, whole.
+    Small(Vec<Passage>),
+    /// At most [`PIECE`] of one content.
+    Stretch(Passage),
 }
 
 /// The questions under way.
@@ -95,21 +103,20 @@ impl<'a> Reading<'a> {
             offset: passage.offset,
             length,
         };
-        self.ask(question, vec![Passage { length, ..passage }])
+        self.ask(question, Wanted::Stretch(Passage { length, ..passage }), length)
     }
 
     fn ask_small(&mut self) -> yore_store::Result<()> {
-        self.small_bytes = 0;
+        let bytes = std::mem::take(&mut self.small_bytes);
         let of = std::mem::take(&mut self.small);
         if of.is_empty() {
             return Ok(());
         }
         let contents = of.iter().map(|passage| passage.content).collect();
-        self.ask(Question::ReadSmall { contents }, of)
+        self.ask(Question::ReadSmall { contents }, Wanted::Small(of), bytes)
     }
 
-    fn ask(&mut self, question: Question, of: Vec<Passage>) -> yore_store::Result<()> {
-        let bytes = of.iter().map(|passage| passage.length).sum();
+    fn ask(&mut self, question: Question, of: Wanted, bytes: u64) -> yore_store::Result<()> {
         let answers = self.connection.ask(question)?;
         self.under_way += bytes;
         self.asked.push_back(Asked { answers, of, bytes });
@@ -119,29 +126,46 @@ impl<'a> Reading<'a> {
 
 /// Tells what was answered; what was not, as such.
 fn answered(asked: Asked, tell: &mut TellPassage<'_>) -> ControlFlow<()> {
-    let (mut wanted, most) = (asked.of.into_iter().peekable(), asked.bytes);
-    let mut piece = Vec::new();
-    for answer in asked.answers {
-        match answer {
-            Ok(Answer::Small { content, bytes }) => {
-                // What is not among the answers cannot be had.
-                let is_it = |passage: &Passage| passage.content == content && bytes.len() as u64 == passage.length;
-                while let Some(passage) = wanted.next_if(|passage| !is_it(passage)) {
-                    tell(passage.content, passage.offset, None)?;
-                }
-                if wanted.next().is_some() {
-                    tell(content, 0, Some(bytes))?;
-                }
+    match asked.of {
+        Wanted::Small(contents) => small_answered(asked.answers, contents, tell),
+        Wanted::Stretch(passage) => stretch_answered(asked.answers, passage, tell),
+    }
+}
+
+fn stretch_answered(answers: Answers, passage: Passage, tell: &mut TellPassage<'_>) -> ControlFlow<()> {
+    let (mut at, end) = (passage.offset, passage.offset + passage.length);
+    for answer in answers.map_while(Result::ok) {
+        // A server that says more than it was asked, or says it in nothings, is not listened to.
+        let piece = unpack::stretch(answer, end - at).filter(|piece| !piece.is_empty());
+        let Some(piece) = piece else { break };
+        let begin = at;
+        at += piece.len() as u64;
+        tell(passage.content, begin, Some(piece))?;
+    }
+    match at < end {
+        true => tell(passage.content, at, None),
+        false => ControlFlow::Continue(()),
+    }
+}
+
+fn small_answered(answers: Answers, contents: Vec<Passage>, tell: &mut TellPassage<'_>) -> ControlFlow<()> {
+    let mut wanted = contents.into_iter().peekable();
+    for answer in answers.map_while(Result::ok) {
+        let understood = unpack::small(answer, &mut |content, bytes| {
+            // What is not among the answers cannot be had.
+            let is_it = |passage: &Passage| passage.content == content && bytes.len() as u64 == passage.length;
+            while let Some(passage) = wanted.next_if(|passage| !is_it(passage)) {
+                tell(passage.content, passage.offset, None)?;
             }
-            // A server that says more than it was asked fills no memory.
-            Ok(Answer::Bytes(more)) if (piece.len() + more.len()) as u64 <= most => piece.extend(more),
-            Ok(_) | Err(_) => break,
+            match wanted.next() {
+                Some(_) => tell(content, 0, Some(bytes)),
+                None => ControlFlow::Continue(()),
+            }
+        });
+        match understood {
+            Some(flow) => flow?,
+            None => break,
         }
     }
-    for passage in wanted {
-        let whole = piece.len() as u64 == passage.length;
-        let bytes = whole.then(|| std::mem::take(&mut piece));
-        tell(passage.content, passage.offset, bytes)?;
-    }
-    ControlFlow::Continue(())
+    wanted.try_for_each(|passage| tell(passage.content, passage.offset, None))
 }

@@ -6,8 +6,8 @@ use std::os::unix::fs::FileExt;
 
 use yore_store::{Entry, OpenContent, PIECE};
 
+use super::Source;
 use super::ahead::Ahead;
-use super::{Progress, Source};
 
 /// Writes an entry's content into an empty file: the data extents of a sparse
 /// one, else every byte. What was read ahead is taken from there. Returns the bytes written.
@@ -19,7 +19,7 @@ pub(super) fn write(
     ahead: &mut Ahead,
     entry: &Entry,
     file: &File,
-    progress: &dyn Progress,
+    wrote: &mut dyn FnMut(u64),
 ) -> Result<u64, Box<dyn std::error::Error>> {
     let Some(content) = entry.content else {
         file.set_len(entry.size)?;
@@ -42,7 +42,7 @@ pub(super) fn write(
             file.write_all_at(&piece, at)?;
             let more = piece.len() as u64;
             (at, written) = (at + more, written + more);
-            progress.bytes(more);
+            wrote(more);
         }
         length = end;
     }

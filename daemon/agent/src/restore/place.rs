@@ -17,6 +17,7 @@ use yore_store::{Entry, Kind, Meta};
 
 use super::ahead::Ahead;
 use super::apply::apply_to_file;
+use super::flush::Flusher;
 use super::{Applied, Overwrite, Progress, RestoreOptions, Source, apply_meta, contents, remove::remove};
 use crate::folder::{Chain, How, open_folder};
 use crate::metadata::Stat;
@@ -48,6 +49,7 @@ pub(super) struct Placer<'a> {
     pub options: &'a RestoreOptions,
     pub progress: &'a dyn Progress,
     pub ahead: Ahead,
+    pub flusher: Flusher<'a>,
 }
 
 impl Placer<'_> {
@@ -123,6 +125,15 @@ impl Placer<'_> {
         }
     }
 
+    /// Writes a file's bytes; returns how many.
+    fn write(&mut self, entry: &Entry, file: &File) -> Outcome<u64> {
+        let (flusher, progress) = (&mut self.flusher, self.progress);
+        contents::write(self.source, &mut self.ahead, entry, file, &mut |more| {
+            flusher.bytes(more);
+            progress.bytes(more);
+        })
+    }
+
     /// Makes a thing with its metadata; returns the bytes written.
     fn make(&mut self, dir: BorrowedFd, name: &[u8], entry: &Entry) -> Outcome<(u64, Applied)> {
         let node = |kind, device| Ok(mknodat(dir, name, kind, Mode::RUSR | Mode::WUSR, device)?);
@@ -130,7 +141,8 @@ impl Placer<'_> {
             Kind::File => {
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let file = File::from(openat(dir, name, flags, Mode::RUSR | Mode::WUSR).map_err(io::Error::from)?);
-                let bytes = contents::write(self.source, &mut self.ahead, entry, &file, self.progress)?;
+                let bytes = self.write(entry, &file)?;
+                self.flusher.thing();
                 return Ok((bytes, apply_to_file(&file, &entry.meta)?));
             }
             Kind::Folder => Err(io::Error::other("a folder where none was expected")),

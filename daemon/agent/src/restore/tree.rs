@@ -9,12 +9,14 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::Scope;
 
-use rustix::fs::{AtFlags, Mode, OFlags, fchmod, mkdirat, open, syncfs, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, fchmod, mkdirat, open, unlinkat};
 use rustix::io::Errno;
 use yore_store::{Entry, Kind, Listing};
 
 use super::ahead::Ahead;
+use super::flush::Flusher;
 use super::place::{Links, Placed, Placer};
 use super::remove::remove;
 use super::trail::Trail;
@@ -53,6 +55,7 @@ pub(super) struct Restorer<'a> {
 impl<'a> Restorer<'a> {
     /// Makes or opens the destination.
     pub fn new(
+        threads: &'a Scope<'a, '_>,
         source: &'a dyn Source,
         options: &'a RestoreOptions,
         progress: &'a dyn Progress,
@@ -73,6 +76,7 @@ impl<'a> Restorer<'a> {
             options,
             progress,
             ahead,
+            flusher: Flusher::begin(threads, base.try_clone()?)?,
         };
         let (chain, links) = (Chain::new(base)?, Links::default());
         let mut restorer = Restorer {
@@ -114,7 +118,7 @@ impl<'a> Restorer<'a> {
             }
         }
         // Only what is on the disk is restored: late write errors show here.
-        if let Err(error) = syncfs(self.chain.base()) {
+        if let Err(error) = self.placer.flusher.finish() {
             self.report
                 .errors
                 .push((b"/".to_vec(), format!("writing to the disk: {error}")));

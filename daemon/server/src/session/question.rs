@@ -9,7 +9,7 @@ use std::sync::Arc;
 use yore_agent::filter::Filter;
 use yore_store::delta::{BlockSum, block_len_for};
 use yore_store::{
-    ContentId, Damage, Error, FolderId, GROUP, Hash, History, Kind, Listing, OpenContent, Repository, Result, SEGMENT,
+    ContentId, Damage, Error, FolderId, GROUP, Hash, History, Kind, Listing, Repository, Result, SEGMENT, Small,
     Snapshot, SnapshotId, Verified, Wanted, go_on,
 };
 use yore_wire::{Answer, ListedStep, MOST_READ, MOST_SMALL, Question};
@@ -17,9 +17,6 @@ use yore_wire::{Answer, ListedStep, MOST_READ, MOST_SMALL, Question};
 use super::{Open, Session};
 use crate::failure::Failed;
 use crate::outbox::Reply;
-
-/// Bytes of one piece of a content.
-const PIECE: usize = 256 << 10;
 
 /// Letters of a failure that an agent reports.
 const MOST_FAILURE: usize = 2000;
@@ -127,7 +124,13 @@ fn read(repository: &Arc<Repository>, content: ContentId, offset: u64, length: u
     let end = reader.size().min(offset.saturating_add(length));
     let mut at = offset;
     while at < end {
-        let mut bytes = vec![0; PIECE.min((end - at) as usize)];
+        if let Some(frame) = reader.stored_frame(at, end - at)? {
+            at += u64::from(frame.length);
+            reply.push(Answer::Frame(frame))?;
+            continue;
+        }
+        // Up to the next group, where frames begin.
+        let mut bytes = vec![0; (end - at).min(GROUP - at % GROUP) as usize];
         let got = reader.read_at(at, &mut bytes)?;
         bytes.truncate(got);
         at += got as u64;
@@ -142,23 +145,12 @@ fn read_small(repository: &Arc<Repository>, contents: &[ContentId], reply: &mut 
             "more is asked for at once than the protocol allows".into(),
         ));
     }
-    for (index, &content) in contents.iter().enumerate() {
-        let whole = repository.open_content(content).and_then(|reader| {
-            if reader.size() > GROUP {
-                return Err(Error::Refused(format!("content {content} is not small")));
-            }
-            let mut bytes = vec![0; reader.size() as usize];
-            OpenContent::read_at(&reader, 0, &mut bytes)?;
-            Ok(bytes)
-        });
-        match whole {
-            Ok(bytes) => reply.push(Answer::Small { content, bytes })?,
-            // Only the first is what somebody waits for.
-            Err(error) if index == 0 => return Err(error),
-            Err(_) => {}
-        }
-    }
-    Ok(())
+    repository.read_small(contents, &mut |small| {
+        reply.push(match small {
+            Small::Shared { frame, slices } => Answer::Shared { frame, slices },
+            Small::Alone { content, bytes } => Answer::Small { content, bytes },
+        })
+    })
 }
 
 fn find(repository: &Arc<Repository>, pattern: &[u8], reply: &mut Reply) -> Result<()> {

@@ -5,7 +5,7 @@ mod names;
 use yore_store::delta::BlockSum;
 use yore_store::{
     Body, Change, Committed, Compression, ContentId, Damage, DeltaStats, Encoding, Entry, EntryId, FolderId, Forgotten,
-    Found, Frame, Hash, Kind, LargeOp, LineId, Meta, Owner, Snapshot, SnapshotId, SnapshotStats, Space, Stats,
+    Found, Frame, Hash, Kind, LargeOp, LineId, Meta, Owner, Slice, Snapshot, SnapshotId, SnapshotStats, Space, Stats,
     StoredAs, Swept, Verified, Version,
 };
 use yore_wire::{
@@ -262,6 +262,15 @@ fn answers() -> Vec<Answer> {
         Answer::Small {
             content: ContentId(13),
             bytes: b"small".to_vec(),
+        },
+        Answer::Frame(frame(Encoding::Raw)),
+        Answer::Shared {
+            frame: frame(Encoding::Zstd),
+            slices: vec![Slice {
+                content: ContentId(13),
+                skip: 1,
+                size: 3,
+            }],
         },
         Answer::Space(Space {
             block: 4096,

@@ -78,6 +78,8 @@ fn of_answer(answer: &Answer) -> &'static str {
         Answer::Listing(_) => "Listing",
         Answer::Bytes(_) => "Bytes",
         Answer::Small { .. } => "Small",
+        Answer::Frame(_) => "Frame",
+        Answer::Shared { .. } => "Shared",
         Answer::Space(_) => "Space",
         Answer::Version(_) => "Version",
         Answer::Found(_) => "Found",

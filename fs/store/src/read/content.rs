@@ -17,7 +17,7 @@ use crate::{ContentId, Error, Hash, Repository, Result};
 /// less against their name. While pushes and prunes rebase what it reads, it looks again;
 /// only what is missing although nothing changed is damage.
 pub struct ContentReader {
-    repository: Arc<Repository>,
+    pub(super) repository: Arc<Repository>,
     id: ContentId,
     plan: RwLock<Arc<Plan>>,
 }
@@ -83,10 +83,16 @@ impl ContentReader {
     pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
         let length = self.size().saturating_sub(offset).min(buf.len() as u64) as usize;
         let buf = &mut buf[..length];
+        self.looking_again(|plan| self.read_by(plan, offset, buf))?;
+        Ok(length)
+    }
+
+    /// Does something by the plan; where what it names is gone, by the plan as it is now.
+    pub(super) fn looking_again<T>(&self, mut act: impl FnMut(&Plan) -> Result<T, FrameError>) -> Result<T> {
         let mut plan = self.plan();
         loop {
-            match self.read_by(&plan, offset, buf) {
-                Ok(()) => return Ok(length),
+            match act(&plan) {
+                Ok(done) => return Ok(done),
                 Err(FrameError::Failed(error)) => return Err(error),
                 Err(gone) => {
                     let again = Arc::new(load_again(&self.repository, self.id)?);
@@ -121,7 +127,7 @@ impl ContentReader {
         }
     }
 
-    fn plan(&self) -> Arc<Plan> {
+    pub(super) fn plan(&self) -> Arc<Plan> {
         self.plan.read().expect("no panic while held").clone()
     }
 

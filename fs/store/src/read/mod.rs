@@ -5,9 +5,11 @@ mod content;
 mod frames;
 mod listings;
 mod plan;
+mod stored;
 
 pub(crate) use cache::{CACHE_BYTES, Caches};
 pub use content::ContentReader;
 pub(crate) use frames::{FrameError, stored_frame};
 pub use listings::Listings;
 pub(crate) use plan::Stretch;
+pub use stored::{Slice, Small};
