@@ -31,9 +31,9 @@ use crate::shelf::Shelf;
 use crate::tree::{FOREVER, Hook, Tree};
 use crate::view::View;
 
-/// Read-ahead of a mount in KiB: four requests of the most that one may ask for, so that who reads on
-/// has all processors decode for him. The kernel's own is 128, and fuser cannot ask for more.
-const READ_AHEAD_KB: &str = "4096";
+/// Read-ahead of a mount in KiB: two requests of the most that one may ask for, so that who reads on
+/// has all processors decode for him, and what they have decoded is still in their caches when he takes it. The kernel's own is 128, and fuser cannot ask for more.
+const READ_AHEAD_KB: &str = "2048";
 
 /// How often the catalog is asked whether it changed; a pragma, no query.
 const PERIOD: Duration = Duration::from_millis(500);

@@ -43,7 +43,7 @@ pub struct Frame {
 }
 
 /// Bytes of a frame that are none of its group: headers, at most.
-const LARGEST_FRAME_HEADER: usize = 64;
+pub(crate) const LARGEST_FRAME_HEADER: usize = 64;
 
 /// How new data is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,32 +94,38 @@ impl Frame {
     }
 }
 
-/// [`decode`], without copying what is raw.
-pub fn decode_owned(encoding: Encoding, stored: Vec<u8>, length: u32) -> Result<Vec<u8>> {
-    match encoding {
-        Encoding::Raw if stored.len() == length as usize && u64::from(length) <= GROUP => Ok(stored),
-        _ => decode(encoding, &stored, length),
-    }
-}
-
 /// Decodes stored bytes to a group of exactly `length` bytes.
 pub fn decode(encoding: Encoding, stored: &[u8], length: u32) -> Result<Vec<u8>> {
-    let damaged = |what: &str| Error::Damaged(format!("a frame {what}"));
     if u64::from(length) > GROUP {
         return Err(damaged("claims more than a group"));
     }
+    let mut group = vec![0; length as usize];
+    decode_into(encoding, stored, &mut group)?;
+    Ok(group)
+}
+
+/// The same into memory that is exactly as long as the group.
+pub fn decode_into(encoding: Encoding, stored: &[u8], group: &mut [u8]) -> Result<()> {
     // What does not shrink is stored as it is, with a few bytes around it.
-    if stored.len() > length as usize + LARGEST_FRAME_HEADER {
+    if stored.len() > group.len() + LARGEST_FRAME_HEADER {
         return Err(damaged("takes more than what it holds"));
     }
-    let group = match encoding {
-        Encoding::Raw => stored.to_vec(),
-        Encoding::Zstd => decompress(stored, length as usize).map_err(|_| damaged("does not decompress"))?,
+    let length = match encoding {
+        Encoding::Raw if stored.len() == group.len() => {
+            group.copy_from_slice(stored);
+            stored.len()
+        }
+        Encoding::Raw => stored.len(),
+        Encoding::Zstd => decompress(stored, group).map_err(|_| damaged("does not decompress"))?,
     };
-    if group.len() != length as usize {
-        return Err(damaged("has another length than its table says"));
+    match length == group.len() {
+        true => Ok(()),
+        false => Err(damaged("has another length than its table says")),
     }
-    Ok(group)
+}
+
+fn damaged(what: &str) -> Error {
+    Error::Damaged(format!("a frame {what}"))
 }
 
 thread_local! {
@@ -138,13 +144,13 @@ fn compress(group: &[u8], level: i32) -> io::Result<Vec<u8>> {
     })
 }
 
-fn decompress(stored: &[u8], length: usize) -> io::Result<Vec<u8>> {
+fn decompress(stored: &[u8], group: &mut [u8]) -> io::Result<usize> {
     DECOMPRESSOR.with_borrow_mut(|kept| {
         let decompressor = match kept {
             Some(decompressor) => decompressor,
             None => kept.insert(Decompressor::new()?),
         };
-        decompressor.decompress(stored, length)
+        decompressor.decompress_to_buffer(stored, group)
     })
 }
 

@@ -23,6 +23,9 @@ pub const SMALL: u64 = 32 << 10;
 /// Contents up to this size lie in packs; above it they are large and have segments of their own.
 pub const MEDIUM: u64 = 1 << 20;
 
+/// A delta stream up to this size is parsed when its content is opened; of a longer one a map is kept in the catalog.
+pub const UNMAPPED: u64 = 4 << 10;
+
 /// A pack is closed when it has this many bytes.
 pub const PACK: u64 = 16 << 20;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use crate::frame::Encoding;
-use crate::layout::FileKind;
+use crate::frame::{Encoding, LARGEST_FRAME_HEADER};
+use crate::layout::{FileKind, GROUP};
 use crate::meta::{decode_extents, decode_xattrs};
 use crate::tree_hash::Value;
 use crate::{ContentId, EntryId, Error, FileId, FolderId, Kind, LineId, Meta, Owner, Result, RunId, SnapshotId};
@@ -383,11 +383,15 @@ fn decode_frame_row(bytes: &[u8]) -> Option<FrameRow> {
     let (stored, rest) = bytes.split_first_chunk()?;
     let (length, rest) = rest.split_first_chunk()?;
     let (check, rest) = rest.split_first_chunk()?;
-    Some(FrameRow {
-        stored: u32::from_le_bytes(*stored),
-        length: u32::from_le_bytes(*length),
+    let value = rest.try_into().ok()?;
+    let (stored, length) = (u32::from_le_bytes(*stored), u32::from_le_bytes(*length));
+    // Whoever reads it makes room for both.
+    let is_frame = u64::from(length) <= GROUP && stored as usize <= length as usize + LARGEST_FRAME_HEADER;
+    is_frame.then_some(FrameRow {
+        stored,
+        length,
         check: *check,
-        value: rest.try_into().ok()?,
+        value,
     })
 }
 

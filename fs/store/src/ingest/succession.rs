@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use crate::catalog::{ALIVE, Content, Run};
 use crate::delta::{self, Map, Piece, ReadAt};
 use crate::ingest::Ingest;
-use crate::layout::{GROUP, MEDIUM};
+use crate::layout::{MEDIUM, UNMAPPED};
 use crate::read::ContentReader;
 use crate::write::{StreamSink, Writer};
 use crate::{ContentId, Error, PushId, Result, RunId};
@@ -161,7 +161,7 @@ fn read_all(reader: &ContentReader) -> Result<Vec<u8>> {
 
 impl Conversion {
     fn new(old: Content, base: ContentId, run: Run, stream: u64, map: &Map) -> Self {
-        let map = (stream > GROUP).then(|| map.encode());
+        let map = (stream > UNMAPPED).then(|| map.encode());
         Conversion {
             old,
             base,

@@ -94,6 +94,10 @@ impl Caches {
         locked(&self.frames).get(&(run, frame))
     }
 
+    pub fn has_frame(&self, run: RunId, frame: u32) -> bool {
+        locked(&self.frames).items.contains(&(run, frame))
+    }
+
     pub fn keep_frame(&self, run: RunId, frame: u32, bytes: &Arc<Vec<u8>>) {
         locked(&self.frames).put((run, frame), bytes.clone(), bytes.len() + 64);
     }

@@ -52,10 +52,16 @@ impl Repository {
         let mut done = 0;
         let mut index = run.starts.partition_point(|&(_, decoded)| decoded <= start) - 1;
         while done < buf.len() {
-            let frame = self.frame(&run, index)?;
             let from = (start + done as u64 - run.starts[index].1) as usize;
-            let take = (frame.len() - from).min(buf.len() - done);
-            buf[done..done + take].copy_from_slice(&frame[from..from + take]);
+            let length = run.frames[index].length as usize;
+            let take = (length - from).min(buf.len() - done);
+            let target = &mut buf[done..done + take];
+            // Who wants all of a frame has a cache of his own.
+            if take == length && !self.caches.has_frame(run.id, index as u32) {
+                self.read_frame(&run, index, target)?;
+            } else {
+                target.copy_from_slice(&self.frame(&run, index)?[from..from + take]);
+            }
             done += take;
             index += 1;
         }

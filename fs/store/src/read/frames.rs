@@ -1,13 +1,13 @@
 //! Frames from stored files, verified.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use rustix::buffer::spare_capacity;
-use rustix::io::{Errno, pread};
-
 use crate::catalog::{Run, stored_check};
+use crate::frame::Encoding;
 use crate::layout::stored_file;
 use crate::tree_hash::group_value;
 use crate::{Error, Hash, Repository, RunId, frame};
@@ -56,31 +56,42 @@ impl Repository {
         if let Some(bytes) = self.caches.frame(run.id, index as u32) {
             return Ok(bytes);
         }
-        let bytes = Arc::new(self.decoded_frame(run, index)?);
+        let mut bytes = vec![0; run.frames[index].length as usize];
+        self.read_frame(run, index, &mut bytes)?;
+        let bytes = Arc::new(bytes);
         self.caches.keep_frame(run.id, index as u32, &bytes);
         Ok(bytes)
     }
 
-    /// The same, past the cache: for reading whole contents once.
-    pub(crate) fn decoded_frame(&self, run: &Run, index: usize) -> Result<Vec<u8>, FrameError> {
+    /// The same into memory that is as long as the frame, past the cache: for reading whole contents once.
+    pub(crate) fn read_frame(&self, run: &Run, index: usize, bytes: &mut [u8]) -> Result<(), FrameError> {
         let row = run.frames[index];
-        let stored = self.stored_bytes(run, index)?;
-        let place = || {
-            format!(
-                "{} at {}",
-                stored_file(self.path(), run.kind, run.file).display(),
-                run.offset + run.starts[index].0
-            )
+        let damaged = || {
+            let path = stored_file(self.path(), run.kind, run.file);
+            Error::Damaged(format!("{} at {}", path.display(), run.offset + run.starts[index].0))
         };
-        let bytes = frame::decode_owned(run.encoding, stored, row.length).map_err(|_| Error::Damaged(place()))?;
-        let value = match run.position {
-            Some(first) => group_value(first + index as u64, &bytes),
-            None => Hash::of(&bytes).0,
-        };
-        if value != row.value && !cfg!(feature = "fault-unverified-frame") {
-            return Err(Error::Damaged(place()).into());
+        // What is raw is read where it is wanted.
+        if run.encoding == Encoding::Raw && row.stored == row.length {
+            self.reading(run, index, |file, offset| file.read_exact_at(bytes, offset))?;
+        } else {
+            STORED.with_borrow_mut(|memory| {
+                let length = row.stored as usize;
+                if memory.len() < length {
+                    memory.resize(length, 0);
+                }
+                let stored = &mut memory[..length];
+                self.reading(run, index, |file, offset| file.read_exact_at(stored, offset))?;
+                frame::decode_into(run.encoding, stored, bytes).map_err(|_| FrameError::from(damaged()))
+            })?;
         }
-        Ok(bytes)
+        let value = match run.position {
+            Some(first) => group_value(first + index as u64, bytes),
+            None => Hash::of(bytes).0,
+        };
+        match value == row.value || cfg!(feature = "fault-unverified-frame") {
+            true => Ok(()),
+            false => Err(damaged().into()),
+        }
     }
 
     /// The file that a run lies in.
@@ -103,12 +114,16 @@ impl Repository {
         }
     }
 
-    fn stored_bytes(&self, run: &Run, index: usize) -> Result<Vec<u8>, FrameError> {
+    /// Has the stored bytes of a frame read: `read` is given the file and where in it.
+    fn reading(
+        &self,
+        run: &Run,
+        index: usize,
+        read: impl FnOnce(&File, u64) -> io::Result<()>,
+    ) -> Result<(), FrameError> {
         let file = self.file_of(run)?;
-        let length = run.frames[index].stored as usize;
-        let offset = run.offset + run.starts[index].0;
-        self.caches.count_read(length);
-        read_exact(&file, offset, length).map_err(|source| {
+        self.caches.count_read(run.frames[index].stored as usize);
+        read(&file, run.offset + run.starts[index].0).map_err(|source| {
             let path = stored_file(self.path(), run.kind, run.file);
             let error = match source.kind() {
                 io::ErrorKind::UnexpectedEof => Error::Damaged(format!("{} is cut short", path.display())),
@@ -119,26 +134,15 @@ impl Repository {
     }
 }
 
-/// So many bytes of a file, into memory that is not cleared first.
-fn read_exact(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(length);
-    while bytes.len() < length {
-        let at = offset + bytes.len() as u64;
-        let room = length - bytes.len();
-        match pread(file, spare_capacity(&mut bytes), at) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            // Room for more than was asked may have been given.
-            Ok(got) => bytes.truncate(bytes.len() - got.saturating_sub(room)),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(bytes)
+thread_local! {
+    /// Stored bytes before they are decoded: memory once a thread and not once a frame.
+    static STORED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Stored bytes of a frame as they are, for copying; verified by their check.
 pub(crate) fn stored_frame(repository: &Repository, run: &Run, index: usize) -> Result<Vec<u8>, FrameError> {
-    let stored = repository.stored_bytes(run, index)?;
+    let mut stored = vec![0; run.frames[index].stored as usize];
+    repository.reading(run, index, |file, offset| file.read_exact_at(&mut stored, offset))?;
     if stored_check(&stored) != run.frames[index].check {
         let path = stored_file(repository.path(), run.kind, run.file);
         return Err(Error::Damaged(format!("{} at {}", path.display(), run.offset + run.starts[index].0)).into());

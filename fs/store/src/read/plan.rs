@@ -12,7 +12,7 @@ use rusqlite::Connection;
 
 use crate::catalog::{Content, Part, parts};
 use crate::delta::{self, Map};
-use crate::layout::GROUP;
+use crate::layout::UNMAPPED;
 use crate::read::FrameError;
 use crate::{ContentId, Error, Repository, Result, RunId};
 
@@ -188,9 +188,9 @@ fn compose(
     Ok(below)
 }
 
-/// Parses the stream of a delta that is at most one group long.
+/// Parses the stream of a delta that is short.
 fn short_map(repository: &Repository, delta: &Content, stream: Stretch) -> Result<Map> {
-    if stream.length > GROUP {
+    if stream.length > UNMAPPED {
         return Err(Error::Damaged(format!(
             "catalog: the delta of content {} lacks its map",
             delta.id
