@@ -99,26 +99,41 @@ pub fn decode(encoding: Encoding, stored: &[u8], length: u32) -> Result<Vec<u8>>
     if u64::from(length) > GROUP {
         return Err(damaged("claims more than a group"));
     }
-    let mut group = vec![0; length as usize];
-    decode_into(encoding, stored, &mut group)?;
+    let length = length as usize;
+    is_room_for(stored, length)?;
+    let group = match encoding {
+        Encoding::Raw => stored.to_vec(),
+        // Memory that is about to be filled is not cleared.
+        Encoding::Zstd => decompressing(|decompressor| decompressor.decompress(stored, length))?,
+    };
+    is_all(group.len(), length)?;
     Ok(group)
 }
 
 /// The same into memory that is exactly as long as the group.
 pub fn decode_into(encoding: Encoding, stored: &[u8], group: &mut [u8]) -> Result<()> {
-    // What does not shrink is stored as it is, with a few bytes around it.
-    if stored.len() > group.len() + LARGEST_FRAME_HEADER {
-        return Err(damaged("takes more than what it holds"));
-    }
+    is_room_for(stored, group.len())?;
     let length = match encoding {
         Encoding::Raw if stored.len() == group.len() => {
             group.copy_from_slice(stored);
             stored.len()
         }
         Encoding::Raw => stored.len(),
-        Encoding::Zstd => decompress(stored, group).map_err(|_| damaged("does not decompress"))?,
+        Encoding::Zstd => decompressing(|decompressor| decompressor.decompress_to_buffer(stored, group))?,
     };
-    match length == group.len() {
+    is_all(length, group.len())
+}
+
+/// What does not shrink is stored as it is, with a few bytes around it.
+fn is_room_for(stored: &[u8], length: usize) -> Result<()> {
+    match stored.len() <= length + LARGEST_FRAME_HEADER {
+        true => Ok(()),
+        false => Err(damaged("takes more than what it holds")),
+    }
+}
+
+fn is_all(decoded: usize, length: usize) -> Result<()> {
+    match decoded == length {
         true => Ok(()),
         false => Err(damaged("has another length than its table says")),
     }
@@ -144,14 +159,14 @@ fn compress(group: &[u8], level: i32) -> io::Result<Vec<u8>> {
     })
 }
 
-fn decompress(stored: &[u8], group: &mut [u8]) -> io::Result<usize> {
-    DECOMPRESSOR.with_borrow_mut(|kept| {
-        let decompressor = match kept {
+fn decompressing<T>(act: impl FnOnce(&mut Decompressor<'static>) -> io::Result<T>) -> Result<T> {
+    let done = DECOMPRESSOR.with_borrow_mut(|kept| {
+        act(match kept {
             Some(decompressor) => decompressor,
             None => kept.insert(Decompressor::new()?),
-        };
-        decompressor.decompress_to_buffer(stored, group)
-    })
+        })
+    });
+    done.map_err(|_| damaged("does not decompress"))
 }
 
 /// A zstd frame of raw blocks (RFC 8878, 3.1.1: single segment, 4-byte content size, no checksum).

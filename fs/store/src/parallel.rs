@@ -2,19 +2,35 @@
 
 use std::ops::Range;
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, ScopedJoinHandle};
+
+/// Shares for each processor: some take longer than others, and nobody is to wait for the last one.
+const SHARES_EACH: usize = 4;
 
 /// Does `work` on shares of `count` things, none but the last smaller than `least`; gives what each gave, in order.
 pub(crate) fn by_shares<R: Send>(count: usize, least: usize, work: impl Fn(Range<usize>) -> R + Sync) -> Vec<R> {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let share = count.div_ceil(threads).max(least).max(1);
-    let shares = (0..count).step_by(share).map(|start| start..(start + share).min(count));
-    thread::scope(|threads| {
-        let work = &work;
-        let working: Vec<_> = shares.map(|share| threads.spawn(move || work(share))).collect();
-        let done = |work: ScopedJoinHandle<'_, R>| work.join().unwrap_or_else(|panic| resume_unwind(panic));
-        working.into_iter().map(done).collect()
-    })
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let share = count.div_ceil(processors * SHARES_EACH).max(least).max(1);
+    let shares = count.div_ceil(share);
+    if shares <= 1 {
+        return (0..shares).map(|_| work(0..count)).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        (number < shares).then(|| (number, work(number * share..(number * share + share).min(count))))
+    };
+    let mut done: Vec<(usize, R)> = thread::scope(|threads| {
+        let workers = 0..processors.min(shares);
+        let workers: Vec<_> = workers
+            .map(|_| threads.spawn(|| std::iter::from_fn(take).collect()))
+            .collect();
+        let done = |worker: ScopedJoinHandle<'_, Vec<_>>| worker.join().unwrap_or_else(|panic| resume_unwind(panic));
+        workers.into_iter().flat_map(done).collect()
+    });
+    done.sort_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 #[cfg(test)]

@@ -8,16 +8,18 @@
 //!
 //! Unchanged groups are copied as they are stored, whole unchanged segments are shared,
 //! whole new groups are stored as they came; only groups put together from pieces are
-//! compressed here. One segment is in memory at a time. What is shared with the base is
+//! compressed here, a segment while the next one is put together; those two are in memory. What is shared with the base is
 //! remembered: it makes the reverse delta without another scan.
 
 mod group;
 mod kept;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use group::{Group, settle};
+use group::{Group, Settling};
 
 use crate::catalog::{Content, Part, Run, parts};
 use crate::delta::{Match, ReadAt};
@@ -86,6 +88,9 @@ pub(super) struct LargeContent {
     /// Bytes of the group that is being put together from pieces.
     partial: Vec<u8>,
     groups: Vec<Group>,
+    /// The segment before, whose groups are being hashed and compressed.
+    settling: Option<Settling>,
+    /// The segments before that.
     parts: Vec<Part>,
     /// Values of the first segment's groups: of a content that ends with it, its name is made of them.
     first_values: Vec<Value>,
@@ -119,6 +124,7 @@ impl Ingest {
             size: 0,
             partial: Vec::new(),
             groups: Vec::new(),
+            settling: None,
             parts: Vec::new(),
             first_values: Vec::new(),
             matches: Vec::new(),
@@ -159,6 +165,7 @@ impl Ingest {
         if !large.groups.is_empty() {
             self.end_segment(&mut large)?;
         }
+        self.end_settling(&mut large)?;
         if large.size != size || size <= GROUP {
             return Err(mismatch(&hash));
         }
@@ -262,6 +269,7 @@ impl Ingest {
         let Some(part) = base.parts.get(segment as usize).filter(|_| is_wanted).cloned() else {
             return Ok(false);
         };
+        self.end_settling(large)?;
         if segment == 0 {
             let Some(run) = part.run else { return Ok(false) };
             let run = self.repository.run(run).map_err(|error| error.into_error())?;
@@ -321,7 +329,7 @@ impl Ingest {
         }
         let mut left = length;
         while left > 0 {
-            if left >= SEGMENT && self.share_zeros(large) {
+            if left >= SEGMENT && self.share_zeros(large)? {
                 left -= SEGMENT;
                 continue;
             }
@@ -333,8 +341,9 @@ impl Ingest {
     }
 
     /// Takes over a segment of zeros, with its value, from the same place of the base.
-    fn share_zeros(&mut self, large: &mut LargeContent) -> bool {
-        let Some(base) = &large.base else { return false };
+    fn share_zeros(&mut self, large: &mut LargeContent) -> Result<bool> {
+        self.end_settling(large)?;
+        let Some(base) = &large.base else { return Ok(false) };
         let at_segment = large.partial.is_empty() && large.groups.is_empty() && large.size.is_multiple_of(SEGMENT);
         let segment = large.size / SEGMENT;
         let is_whole = large.size + SEGMENT <= base.content.size && segment > 0;
@@ -343,12 +352,12 @@ impl Ingest {
             .get(segment as usize)
             .filter(|part| at_segment && is_whole && part.run.is_none())
         {
-            None => false,
+            None => Ok(false),
             Some(part) => {
                 large.parts.push(part.clone());
                 large.matched(large.size, large.size, SEGMENT);
                 large.size += SEGMENT;
-                true
+                Ok(true)
             }
         }
     }
@@ -390,16 +399,29 @@ impl Ingest {
         Ok(())
     }
 
-    /// Stores the segment that is complete.
+    /// Has the segment that is complete settled, while the next one is put together; stores the one before.
     fn end_segment(&mut self, large: &mut LargeContent) -> Result<()> {
-        let mut groups = std::mem::take(&mut large.groups);
+        self.end_settling(large)?;
+        let groups = std::mem::take(&mut large.groups);
         let first = large.parts.len() as u64 * SEGMENT_GROUPS;
-        settle(&mut groups, first, self.repository.compression());
+        let length = large.size - large.parts.len() as u64 * SEGMENT;
+        let settling = Settling::begin(groups, first, length, self.repository.compression());
+        large.settling = Some(settling);
+        Ok(())
+    }
+
+    /// Stores the segment that is being settled, if there is one.
+    fn end_settling(&mut self, large: &mut LargeContent) -> Result<()> {
+        let Some(settling) = large.settling.take() else {
+            return Ok(());
+        };
+        let (first, length) = (settling.first, settling.length);
+        let groups = settling.end();
         let values: Vec<Value> = groups.iter().map(Group::value).collect();
         if first == 0 {
             large.first_values.clone_from(&values);
         }
-        let value = segment_value(large.size - large.parts.len() as u64 * SEGMENT, &values);
+        let value = segment_value(length, &values);
         let run = match groups.iter().all(|group| matches!(group, Group::Zeros(..))) {
             true => None,
             false => Some(self.write_segment(large.key, groups, first)?),
@@ -413,6 +435,11 @@ impl LargeContent {
     /// The number of the group that comes next.
     fn group(&self) -> u64 {
         self.size / GROUP
+    }
+
+    /// Whether there is a segment of it that is complete.
+    pub(super) fn has_segment(&self) -> bool {
+        self.settling.is_some() || !self.parts.is_empty()
     }
 
     /// Bytes told so far.
@@ -434,34 +461,4 @@ impl LargeContent {
 
 fn too_large() -> Error {
     Error::Refused(format!("a content of more than {} TiB", LARGEST >> 40))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Compression;
-    use crate::testing::{Bench, file, noise};
-
-    #[test]
-    fn a_content_that_breaks_off_is_given_up_and_the_push_goes_on() {
-        let bench = Bench::new();
-        let (broken, whole) = (noise(1, 5 << 20), noise(2, 2 << 20));
-        let begin = |push: &mut Ingest| {
-            push.large_begin(None, [1; 16]).unwrap();
-            for group in broken.chunks(GROUP as usize) {
-                let frame = Frame::encode(group, Compression::Off);
-                push.large_op(LargeOp::Frame(frame)).unwrap();
-            }
-        };
-        let taken = bench.push("host", |push| {
-            begin(push);
-            file(push, "whole", &whole);
-            begin(push);
-        });
-        assert_eq!(taken.bytes, whole.len() as u64);
-        assert_eq!(bench.number("SELECT count(*) FROM contents"), 1);
-        assert_eq!(bench.number("SELECT sum(bytes) FROM runs"), whole.len() as i64);
-        assert_eq!(bench.number("SELECT count(*) FROM partials"), 0);
-        assert_eq!(bench.repository.verify(true, &mut |_, _| Ok(())).unwrap().damages, []);
-    }
 }

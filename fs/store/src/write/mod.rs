@@ -9,6 +9,7 @@
 //!
 //! Nothing that a snapshot reaches names a file before step 4.
 
+mod sealer;
 mod sink;
 
 pub(crate) use sink::StreamSink;
@@ -18,6 +19,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use sealer::{Complete, Sealer};
 
 use crate::catalog::{FrameRow, IdAllocator, Run, stored_check};
 use crate::error::IoContext;
@@ -86,8 +89,7 @@ pub(crate) struct Writer {
     pack: Option<OpenPack>,
     reserved: [VecDeque<FileId>; 3],
     folders: BTreeSet<PathBuf>,
-    /// (file, bytes) of what is complete and fsynced, to be told to the catalog.
-    sealed: Vec<(FileId, u64)>,
+    sealer: Sealer,
     /// Bytes written so far.
     pub written: u64,
 }
@@ -102,7 +104,7 @@ impl Writer {
             pack: None,
             reserved: Default::default(),
             folders: BTreeSet::new(),
-            sealed: Vec::new(),
+            sealer: Sealer::default(),
             written: 0,
         }
     }
@@ -140,7 +142,7 @@ impl Writer {
         self.budget.reserve(bytes.len() as u64)?;
         let (id, file, path) = self.create(FileKind::Head)?;
         file.write_all_at(&bytes, 0).at(&path)?;
-        self.seal(id, &file, &path, bytes.len() as u64)?;
+        self.seal(id, file, path, bytes.len() as u64)?;
         self.written += bytes.len() as u64;
         let rows = frames.iter().map(|(_, row)| *row).collect();
         Ok(Run::new(
@@ -184,11 +186,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Fsyncs a complete file.
-    pub(super) fn seal(&mut self, id: FileId, file: &File, path: &std::path::Path, bytes: u64) -> Result<()> {
-        file.sync_all().at(path)?;
-        self.sealed.push((id, bytes));
-        Ok(())
+    /// Has a complete file fsynced; [`sync`](Self::sync) waits for that.
+    pub(super) fn seal(&mut self, id: FileId, file: File, path: PathBuf, bytes: u64) -> Result<()> {
+        self.sealer.seal(Complete { id, file, path, bytes })
     }
 
     pub fn next_run(&mut self) -> Result<RunId> {
@@ -199,7 +199,7 @@ impl Writer {
     /// Closes the current pack.
     pub fn seal_pack(&mut self) -> Result<()> {
         if let Some(pack) = self.pack.take() {
-            self.seal(pack.id, &pack.file, &pack.path, pack.offset)?;
+            self.seal(pack.id, pack.file, pack.path, pack.offset)?;
         }
         Ok(())
     }
@@ -207,19 +207,20 @@ impl Writer {
     /// Makes everything written so far durable: files, then folders.
     pub fn sync(&mut self) -> Result<()> {
         self.seal_pack()?;
+        self.sealer.finish()?;
         for folder in std::mem::take(&mut self.folders) {
             File::open(&folder).and_then(|folder| folder.sync_all()).at(&folder)?;
         }
         Ok(())
     }
 
-    /// Tells the catalog the sizes of what is sealed; inside the caller's transaction.
+    /// Tells the catalog the sizes of what is fsynced; inside the caller's transaction.
     pub fn record_sealed(&mut self, connection: &rusqlite::Connection) -> Result<()> {
+        self.sealer.take_ready()?;
         let mut statement = connection.prepare_cached("UPDATE files SET bytes = ?2 WHERE id = ?1")?;
-        for (id, bytes) in &self.sealed {
-            statement.execute((id, *bytes as i64))?;
+        for (id, bytes) in self.sealer.sealed.drain(..) {
+            statement.execute((id, bytes as i64))?;
         }
-        self.sealed.clear();
         Ok(())
     }
 

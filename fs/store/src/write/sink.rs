@@ -9,14 +9,20 @@ use crate::catalog::{FrameRow, Run};
 use crate::error::IoContext;
 use crate::frame::{Encoding, Frame};
 use crate::layout::{FileKind, GROUP, MEDIUM};
+use crate::parallel::by_shares;
 use crate::write::{Writer, frame_row};
 use crate::{Error, FileId, Hash, Result};
+
+/// Groups that are compressed together.
+const TOGETHER: usize = 16;
 
 /// Cuts what is written to it into frames. Up to [`MEDIUM`] stored bytes are gathered and go
 /// into a pack; a longer stream becomes a file of its own, so memory stays bounded.
 pub(crate) struct StreamSink<'a> {
     writer: &'a mut Writer,
     group: Vec<u8>,
+    /// Groups that are complete, to be compressed together.
+    groups: Vec<Vec<u8>>,
     pending: Vec<(Vec<u8>, FrameRow)>,
     rows: Vec<FrameRow>,
     stored: u64,
@@ -38,6 +44,7 @@ impl<'a> StreamSink<'a> {
         StreamSink {
             writer,
             group: Vec::new(),
+            groups: Vec::new(),
             pending: Vec::new(),
             rows: Vec::new(),
             stored: 0,
@@ -48,12 +55,13 @@ impl<'a> StreamSink<'a> {
 
     /// Ends the stream.
     pub fn finish(mut self) -> Result<Written> {
-        self.end_group()?;
+        self.end_group();
+        self.compress()?;
         let run = match self.own.take() {
             None => self.writer.append_to_pack(&self.pending, Encoding::Zstd, None)?,
             Some((id, file, path)) => {
                 self.spill(&file, &path)?;
-                self.writer.seal(id, &file, &path, self.stored)?;
+                self.writer.seal(id, file, path, self.stored)?;
                 let run = self.writer.next_run()?;
                 Run::new(run, id, FileKind::Delta, 0, Encoding::Zstd, None, self.rows)
             }
@@ -67,16 +75,27 @@ impl<'a> StreamSink<'a> {
         self.failure.take()
     }
 
-    fn end_group(&mut self) -> Result<()> {
-        if self.group.is_empty() {
-            return Ok(());
+    fn end_group(&mut self) {
+        if !self.group.is_empty() {
+            let next = Vec::with_capacity(self.group.len());
+            self.groups.push(std::mem::replace(&mut self.group, next));
         }
-        let frame = Frame::encode(&self.group, self.writer.repository.compression());
-        let length = frame.length;
-        let stored = frame.into_zstd();
-        let row = frame_row(&stored, length, Hash::of(&self.group).0);
-        self.group.clear();
-        self.pending.push((stored, row));
+    }
+
+    /// Compresses and hashes what is complete, on all processors.
+    fn compress(&mut self) -> Result<()> {
+        let (groups, compression) = (std::mem::take(&mut self.groups), self.writer.repository.compression());
+        let compressed = by_shares(groups.len(), 1, |share| {
+            let compressed = groups[share].iter().map(|group| {
+                let frame = Frame::encode(group, compression);
+                let length = frame.length;
+                let stored = frame.into_zstd();
+                let row = frame_row(&stored, length, Hash::of(group).0);
+                (stored, row)
+            });
+            compressed.collect::<Vec<_>>()
+        });
+        self.pending.extend(compressed.into_iter().flatten());
         self.spill_when_long()
     }
 
@@ -110,7 +129,10 @@ impl Write for StreamSink<'_> {
         let take = bytes.len().min(GROUP as usize - self.group.len());
         self.group.extend_from_slice(&bytes[..take]);
         if self.group.len() as u64 == GROUP {
-            self.end_group().map_err(|error| {
+            self.end_group();
+        }
+        if self.groups.len() == TOGETHER {
+            self.compress().map_err(|error| {
                 let text = error.to_string();
                 self.failure = Some(error);
                 io::Error::other(text)

@@ -1,10 +1,13 @@
 //! The groups of a segment that is being put together, and how they are stored together.
 
-use std::thread;
+use std::panic::resume_unwind;
+use std::sync::Mutex;
+use std::thread::{self, JoinHandle};
 
 use crate::Compression;
 use crate::catalog::FrameRow;
 use crate::frame::{Encoding, Frame};
+use crate::parallel::by_shares;
 use crate::tree_hash::{Value, group_value};
 use crate::write::frame_row;
 
@@ -53,25 +56,53 @@ fn is_zeros(bytes: &[u8]) -> bool {
     bytes.chunks(ZEROS.len()).all(|part| *part == ZEROS[..part.len()])
 }
 
-/// Hashes and compresses the groups of a segment that were put together here, the first of which is number `first`, on
-/// all processors: where a database was changed at many places, that is most of the work of a push.
-pub(super) fn settle(groups: &mut [Group], first: u64, compression: Compression) {
+/// A segment whose groups were put together here, as they are hashed and compressed by other threads: where a database
+/// was changed at many places, that is most of the work of a push.
+pub(super) struct Settling {
+    /// The number of its first group.
+    pub(super) first: u64,
+    /// Its length in bytes.
+    pub(super) length: u64,
+    /// Its groups, or who has them.
+    groups: Result<Vec<Group>, JoinHandle<Vec<Group>>>,
+}
+
+impl Settling {
+    /// Begins it; in this thread where there is no other to be had, or nothing to do.
+    pub(super) fn begin(mut groups: Vec<Group>, first: u64, length: u64, compression: Compression) -> Self {
+        let to_do = groups.iter().filter(|group| matches!(group, Group::Put(_))).count();
+        let groups = match to_do {
+            0 | 1 => {
+                settle(&mut groups, first, compression);
+                Ok(groups)
+            }
+            _ => Err(thread::spawn(move || {
+                settle(&mut groups, first, compression);
+                groups
+            })),
+        };
+        Settling { first, length, groups }
+    }
+
+    /// Its groups, when they are settled.
+    pub(super) fn end(self) -> Vec<Group> {
+        let join = |thread: JoinHandle<_>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+        self.groups.unwrap_or_else(join)
+    }
+}
+
+/// Hashes and compresses the groups that were put together here, on all processors.
+fn settle(groups: &mut [Group], first: u64, compression: Compression) {
     let put = groups.iter_mut().zip(first..);
-    let mut put: Vec<_> = put.filter(|(group, _)| matches!(group, Group::Put(_))).collect();
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let count = put.len();
-    let share = count.div_ceil(threads).max(1);
-    let work = |share: &mut [(&mut Group, u64)]| {
-        share
-            .iter_mut()
-            .for_each(|(group, number)| group.settle(*number, compression));
-    };
-    let (mine, others) = put.split_at_mut(share.min(count));
-    thread::scope(|threads| {
-        for share in others.chunks_mut(share) {
-            threads.spawn(move || work(share));
+    let put: Vec<_> = put
+        .filter(|(group, _)| matches!(group, Group::Put(_)))
+        .map(Mutex::new)
+        .collect();
+    by_shares(put.len(), 1, |share| {
+        for one in &put[share] {
+            let (group, number) = &mut *one.lock().expect("no panic while held");
+            group.settle(*number, compression);
         }
-        work(mine);
     });
 }
 

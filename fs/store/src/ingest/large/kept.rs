@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::LargeContent;
-use super::group::{Group, encode_segment};
+use super::group::{Group, Settling, encode_segment};
 use crate::catalog::{Part, Run};
 use crate::ingest::Ingest;
 use crate::ingest::rows::NewRow;
@@ -24,8 +24,11 @@ impl Ingest {
         let Some(mut large) = self.large.take() else {
             return Ok(());
         };
+        self.end_settling(&mut large)?;
         let first = large.parts.len() as u64 * SEGMENT_GROUPS;
         let groups = std::mem::take(&mut large.groups);
+        let length = large.size - first * GROUP;
+        let groups = Settling::begin(groups, first, length, self.repository.compression()).end();
         if groups.iter().all(|group| matches!(group, Group::Zeros(..))) {
             return Ok(());
         }
@@ -65,7 +68,7 @@ impl Ingest {
         while large.group() < end && large.size.is_multiple_of(GROUP) {
             let (run, index) = large.kept.get(&large.group()).cloned().ok_or_else(refused)?;
             self.check_kept_run(run.id)?;
-            if end - large.group() >= SEGMENT_GROUPS && self.share_kept(large, &run) {
+            if end - large.group() >= SEGMENT_GROUPS && self.share_kept(large, &run)? {
                 continue;
             }
             let stored = stored_frame(&self.repository, &run, index).map_err(|error| error.into_error())?;
@@ -79,12 +82,13 @@ impl Ingest {
     }
 
     /// Names a kept run where it is the whole segment that comes next.
-    fn share_kept(&mut self, large: &mut LargeContent, run: &Run) -> bool {
+    fn share_kept(&mut self, large: &mut LargeContent, run: &Run) -> Result<bool> {
         let at_segment = large.groups.is_empty() && large.size.is_multiple_of(SEGMENT);
         let is_whole = run.position == Some(large.group()) && run.length() == SEGMENT;
         if !at_segment || !is_whole || run.frames.len() as u64 != SEGMENT_GROUPS {
-            return false;
+            return Ok(false);
         }
+        self.end_settling(large)?;
         let values: Vec<Value> = run.frames.iter().map(|frame| frame.value).collect();
         large.parts.push(Part {
             run: Some(run.id),
@@ -94,6 +98,6 @@ impl Ingest {
             large.first_values = values;
         }
         large.size += SEGMENT;
-        true
+        Ok(true)
     }
 }

@@ -1,0 +1,109 @@
+//! Fsyncing complete files while the next ones are being written: a disk takes some milliseconds for each.
+//!
+//! What is not known to be fsynced is not told to the catalog: the file's row says 0 bytes until then, and a push that
+//! dies meanwhile has not written it.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread;
+
+use crate::error::IoContext;
+use crate::{FileId, Result};
+
+/// Files that may wait for the disk. A push that dies loses them.
+const WAITING: usize = 2;
+
+/// A file that is complete.
+pub(super) struct Complete {
+    pub id: FileId,
+    pub file: File,
+    pub path: PathBuf,
+    pub bytes: u64,
+}
+
+/// A file, and whether the disk has it.
+type Fsynced = (FileId, u64, PathBuf, io::Result<()>);
+
+/// The thread that waits for the disk; it begins with the first file.
+#[derive(Default)]
+pub(super) struct Sealer {
+    thread: Option<(SyncSender<Complete>, Receiver<Fsynced>)>,
+    under_way: usize,
+    /// (file, bytes) of what is fsynced, to be told to the catalog.
+    pub sealed: Vec<(FileId, u64)>,
+}
+
+impl Sealer {
+    /// Has a file fsynced.
+    ///
+    /// # Errors
+    /// What went wrong with one before.
+    pub fn seal(&mut self, complete: Complete) -> Result<()> {
+        let (files, _) = self.thread.get_or_insert_with(begin);
+        let refused = files.send(complete).err();
+        self.under_way += usize::from(refused.is_none());
+        if let Some(refused) = refused {
+            // There is no thread to be had.
+            let (id, bytes, path, result) = fsync(refused.0);
+            result.at(&path)?;
+            self.sealed.push((id, bytes));
+        }
+        self.take_ready()
+    }
+
+    /// Takes note of what is fsynced by now.
+    ///
+    /// # Errors
+    /// What went wrong with a file.
+    pub fn take_ready(&mut self) -> Result<()> {
+        while let Some(Ok(fsynced)) = self.thread.as_ref().map(|(_, ready)| ready.try_recv()) {
+            self.note(fsynced)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until everything is fsynced.
+    ///
+    /// # Errors
+    /// What went wrong with a file.
+    pub fn finish(&mut self) -> Result<()> {
+        while self.under_way > 0 {
+            let (_, ready) = self.thread.as_ref().expect("it has something under way");
+            let fsynced = ready.recv().expect("each file that was taken is told");
+            self.note(fsynced)?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, (id, bytes, path, result): Fsynced) -> Result<()> {
+        self.under_way -= 1;
+        result.at(&path)?;
+        self.sealed.push((id, bytes));
+        Ok(())
+    }
+}
+
+fn begin() -> (SyncSender<Complete>, Receiver<Fsynced>) {
+    let (files, to_do) = sync_channel(WAITING);
+    let (done, ready) = channel();
+    // If it cannot be begun, nobody takes what is sent.
+    let _ = thread::Builder::new()
+        .name("yore-fsync".into())
+        .spawn(move || work(&to_do, &done));
+    (files, ready)
+}
+
+fn work(to_do: &Receiver<Complete>, done: &Sender<Fsynced>) {
+    for complete in to_do {
+        if done.send(fsync(complete)).is_err() {
+            return;
+        }
+    }
+}
+
+fn fsync(complete: Complete) -> Fsynced {
+    let result = complete.file.sync_all();
+    (complete.id, complete.bytes, complete.path, result)
+}
