@@ -29,7 +29,7 @@ class Figures:
 
 def table(work, steps, versions):
     tools = list(dict.fromkeys(tool for found in steps.values() for tool in found))
-    tools.sort(key=lambda tool: (list(versions).index(tool) if tool in versions else -1 if tool == "native" else 99))
+    tools.sort(key=lambda tool: (list(versions).index(tool) if tool in versions else -1 if tool in ("native", "floor") else 99))
     head = [work, *(f"{tool} {versions.get(tool, '')}".strip() for tool in tools), "yore ÷ best other"]
     lines = [head, ["---"] * len(head)]
     for step, found in steps.items():
@@ -56,8 +56,8 @@ def rows(step, found):
 
 
 def ratio(figures):
-    """Ours by the best of the others, a peer's before what is native."""
-    others = [value for tool, value in figures.items() if not tool.startswith("yore") and value > 0]
+    """Ours by the best of the others, which the floor of all mounts is not."""
+    others = [value for tool, value in figures.items() if not tool.startswith("yore") and tool != "floor" and value > 0]
     if "yore" not in figures or not others:
         return ""
     return f"{figures['yore'] / min(others):.2f}"

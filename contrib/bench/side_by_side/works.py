@@ -6,7 +6,9 @@ A work is a function of a `Round`. The order of the tools turns from round to ro
 import os
 import random
 import shutil
+import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import data, meter
@@ -235,6 +237,8 @@ def mounted_tree(this):
     tools = this.tools((Yore, Restic, Borg))
     this.push("first", made)
     native(this, made)
+    with floor(this, made) as here:
+        found_and_copied(this, "floor", here)
     for peer in tools:
         at = this.stage.folder / f"{peer.name}-mount"
         at.mkdir(exist_ok=True)
@@ -245,10 +249,7 @@ def mounted_tree(this):
         names = len(os.listdir(here))
         this.record("mount and first ls", peer.name, time.monotonic() - began)
         assert names, here
-        this.record("find -size, cold", peer.name, timed("find", here, "-size", "+1G"))
-        this.record("find -size, again", peer.name, timed("find", here, "-size", "+1G"))
-        warm(peer.disk.path)
-        this.record("cp -a", peer.name, copied(this, here))
+        found_and_copied(this, peer.name, here, lambda: warm(peer.disk.path))
         this.record("memory of the mount, MiB", peer.name, meter.peak_of(process) / 2**20)
         peer.unmount(at)
 
@@ -256,10 +257,31 @@ def mounted_tree(this):
 def native(this, made):
     """The same by the file system itself."""
     drop_caches()
-    this.record("find -size, cold", "native", timed("find", made.folder, "-size", "+1G"))
-    this.record("find -size, again", "native", timed("find", made.folder, "-size", "+1G"))
-    warm(made.folder)
-    this.record("cp -a", "native", copied(this, made.folder))
+    found_and_copied(this, "native", made.folder, lambda: warm(made.folder))
+
+
+def found_and_copied(this, name, here, before_copy=lambda: None):
+    """Looks at all files, for the first time and again, and copies them."""
+    this.record("find -size, cold", name, timed("find", here, "-size", "+1G"))
+    this.record("find -size, again", name, timed("find", here, "-size", "+1G"))
+    before_copy()
+    this.record("cp -a", name, copied(this, here))
+
+
+@contextmanager
+def floor(this, made):
+    """Where a mount shows the same files out of memory: the least that a mount costs here."""
+    at = this.stage.folder / "floor-mount"
+    at.mkdir(exist_ok=True)
+    with subprocess.Popen([Yore.binaries / "examples" / "floor", made.folder, at], stdout=subprocess.PIPE) as process:
+        # It says so when it serves.
+        if not process.stdout.readline():
+            raise meter.Failed("floor: it did not mount")
+        drop_caches()
+        try:
+            yield at
+        finally:
+            sh("umount", str(at))
 
 
 def copied(this, here):
@@ -290,6 +312,8 @@ def mounted_image(this):
         for peer in tools:
             peer.push(made.folder)
     read_both(this, "native", lambda which: made.path, ("newest",))
+    with floor(this, made) as here:
+        read_both(this, "floor", lambda which: here / made.path.name, ("newest",))
     for peer in tools:
         at = this.stage.folder / f"{peer.name}-mount"
         at.mkdir(exist_ok=True)
@@ -328,6 +352,8 @@ def mounted_head(this):
     made = this.source(lambda folder: data.Grown(folder, 1 << 30), gib=4)
     (peer,) = this.tools((Yore,))
     peer.push(made.folder)
+    with floor(this, made) as here:
+        this.record("dd, warm", "floor", timed("dd", f"if={here / 'file'}", "of=/dev/null", "bs=1M", "status=none"))
     for name, path, mount in (
         ("native", lambda at: made.path, None),
         ("yore", lambda at: peer.in_mount(at, -1, made.folder) / "file", ()),
