@@ -135,9 +135,9 @@ fn answered(asked: Asked, tell: &mut TellPassage<'_>) -> ControlFlow<()> {
 fn stretch_answered(answers: Answers, passage: Passage, tell: &mut TellPassage<'_>) -> ControlFlow<()> {
     let (mut at, end) = (passage.offset, passage.offset + passage.length);
     for answer in answers.map_while(Result::ok) {
-        // A server that says more than it was asked, or says it in nothings, is not listened to.
-        let piece = unpack::stretch(answer, end - at).filter(|piece| !piece.is_empty());
-        let Some(piece) = piece else { break };
+        let Some(piece) = unpack::stretch(answer, end - at) else {
+            break;
+        };
         let begin = at;
         at += piece.len() as u64;
         tell(passage.content, begin, Some(piece))?;

@@ -5,13 +5,15 @@ use std::ops::ControlFlow;
 use yore_store::ContentId;
 use yore_wire::{Answer, MOST_SMALL};
 
-/// The next bytes of a content, at most `most`; `None` if the answer is something else.
+/// The next bytes of a content, at most `most`; `None` if the answer is something else, or nothing: a server that says
+/// nothings would be listened to for ever.
 pub(super) fn stretch(answer: Answer, most: u64) -> Option<Vec<u8>> {
-    match answer {
+    let bytes = match answer {
         Answer::Bytes(bytes) if bytes.len() as u64 <= most => Some(bytes),
         Answer::Frame(frame) if u64::from(frame.length) <= most => frame.decode().ok(),
         _ => None,
-    }
+    };
+    bytes.filter(|bytes| !bytes.is_empty())
 }
 
 /// Tells the small contents of an answer one after the other, until that wants no more; `None` if the answer is
@@ -89,5 +91,6 @@ mod tests {
         assert_eq!(stretch(Answer::Frame(long.clone()), 999), None);
         assert_eq!(stretch(Answer::Frame(long), 1000), Some(vec![0; 1000]));
         assert_eq!(stretch(Answer::Bytes(vec![0; 1000]), 999), None);
+        assert_eq!(stretch(Answer::Bytes(Vec::new()), 1000), None);
     }
 }

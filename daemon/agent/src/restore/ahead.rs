@@ -197,3 +197,57 @@ impl<'a> Planner<'a> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use yore_store::{EntryId, FolderId, Meta, NextPassage, OpenContent, SnapshotId, TellPassage};
+
+    use super::*;
+
+    /// A folder in which lies itself, beside a file.
+    struct Endless;
+
+    fn entry(name: &str, kind: Kind) -> Entry {
+        let is_folder = kind == Kind::Folder;
+        Entry {
+            id: EntryId(1),
+            folder: FolderId(1),
+            name: name.into(),
+            first: SnapshotId(1),
+            last: SnapshotId(1),
+            meta: Meta::plain(kind, 0o755),
+            size: 1,
+            content: (!is_folder).then_some(ContentId(1)),
+            child: is_folder.then_some(FolderId(1)),
+            link: None,
+        }
+    }
+
+    impl Source for Endless {
+        fn name(&self) -> &str {
+            "test"
+        }
+        fn roots(&self) -> &[Vec<u8>] {
+            &[]
+        }
+        fn root(&self) -> yore_store::Result<Entry> {
+            Ok(entry("", Kind::Folder))
+        }
+        fn list(&self, _: FolderId) -> yore_store::Result<Arc<Listing>> {
+            Ok(Arc::new(vec![entry("a", Kind::File), entry("b", Kind::Folder)]))
+        }
+        fn open(&self, content: ContentId, _: u64) -> yore_store::Result<Box<dyn OpenContent>> {
+            Err(yore_store::Error::Refused(format!("content {content}")))
+        }
+        fn read(&self, _: &mut NextPassage<'_>, _: &mut TellPassage<'_>) {}
+    }
+
+    #[test]
+    fn folders_in_folders_without_end_are_not_read_ahead_for_ever() {
+        let options = RestoreOptions::default();
+        let trail = Trail::find(&Endless, b"/", 0).unwrap();
+        let mut planner = Planner::new(&Endless, trail, &options);
+        let planned = std::iter::from_fn(|| planner.next()).take(2 * DEEPEST).count();
+        assert_eq!(planned, DEEPEST);
+    }
+}
