@@ -8,8 +8,8 @@
 //!
 //! Unchanged groups are copied as they are stored, whole unchanged segments are shared,
 //! whole new groups are stored as they came; only groups put together from pieces are
-//! compressed here, a segment while the next one is put together; those two are in memory. What is shared with the base is
-//! remembered: it makes the reverse delta without another scan.
+//! compressed here, a segment while the next one is put together; those two are in memory.
+//! What is shared with the base is remembered: it makes the reverse delta without another scan.
 
 mod group;
 mod kept;
@@ -437,9 +437,9 @@ impl LargeContent {
         self.size / GROUP
     }
 
-    /// Whether there is a segment of it that is complete.
-    pub(super) fn has_segment(&self) -> bool {
-        self.settling.is_some() || !self.parts.is_empty()
+    /// Whether a segment of it is complete and not yet written.
+    pub(super) fn is_settling(&self) -> bool {
+        self.settling.is_some()
     }
 
     /// Bytes told so far.

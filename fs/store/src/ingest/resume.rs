@@ -306,8 +306,8 @@ impl Ingest {
         if std::mem::replace(&mut self.is_over, true) {
             return Ok(());
         }
-        let has_segment = self.large.as_ref().is_some_and(|large| large.has_segment());
-        if self.writer.written == 0 && !has_segment && !self.kept.is_some {
+        let is_settling = self.large.as_ref().is_some_and(|large| large.is_settling());
+        if self.writer.written == 0 && !is_settling && !self.kept.is_some {
             return self.discard();
         }
         // Rows that cannot be flushed are lost, and with them the files that they name.

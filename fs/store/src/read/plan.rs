@@ -235,3 +235,29 @@ impl Repository {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Bench, file, noise};
+
+    #[test]
+    fn a_long_delta_opens_without_its_literals_being_read() {
+        for (changed, is_mapped) in [(10, 0), (20_000, 1)] {
+            let bench = Bench::new();
+            let old = noise(1, 200_000);
+            let mut new = old.clone();
+            new[50_000..50_000 + changed].fill(0);
+            bench.push("host", |push| file(push, "file", &old));
+            bench.push("host", |push| file(push, "file", &new));
+            let mapped = "SELECT map IS NOT NULL FROM contents WHERE base IS NOT NULL";
+            assert_eq!(bench.number(mapped), is_mapped, "{changed}");
+            let id = bench.number("SELECT id FROM contents WHERE base IS NOT NULL");
+            let repository = bench.reopened();
+            let reader = repository.open_content(crate::ContentId(id)).unwrap();
+            assert_eq!(repository.bytes_read() == 0, is_mapped == 1, "{changed}");
+            let mut back = vec![0; old.len()];
+            reader.read_at(0, &mut back).unwrap();
+            assert!(back == old, "{changed}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::catalog::Run;
 use crate::frame::{Compression, Frame};
 use crate::layout::{GROUP, SEGMENT};
 use crate::read::plan::{Stretch, Whole};
@@ -93,11 +94,9 @@ impl ContentReader {
         let run = self.repository.run(stretch.run)?;
         let index = run.starts.partition_point(|&(_, decoded)| decoded < offset);
         match run.frames.get(index) {
-            Some(row) if run.starts[index].1 == offset && u64::from(row.length) <= most => Ok(Some(Frame {
-                encoding: run.encoding,
-                length: row.length,
-                bytes: stored_frame(&self.repository, &run, index)?,
-            })),
+            Some(row) if run.starts[index].1 == offset && u64::from(row.length) <= most => {
+                as_stored(&self.repository, &run, index).map(Some)
+            }
             _ => Ok(None),
         }
     }
@@ -192,13 +191,7 @@ impl Repository {
             let row = run.frames.get(shared.index);
             row.is_some_and(|row| u64::from(row.stored) <= wanted)
         });
-        let frame = frame.and_then(|run| {
-            Some(Frame {
-                encoding: run.encoding,
-                length: run.frames[shared.index].length,
-                bytes: stored_frame(self, &run, shared.index).ok()?,
-            })
-        });
+        let frame = frame.and_then(|run| as_stored(self, &run, shared.index).ok());
         if let Some(frame) = frame {
             *told += shared.slices.len();
             let slices = shared.slices;
@@ -209,6 +202,15 @@ impl Repository {
         }
         Ok(())
     }
+}
+
+/// A frame of a run, its stored bytes compared with their check.
+fn as_stored(repository: &Repository, run: &Run, index: usize) -> Result<Frame, FrameError> {
+    Ok(Frame {
+        encoding: run.encoding,
+        length: run.frames[index].length,
+        bytes: stored_frame(repository, run, index)?,
+    })
 }
 
 fn tell_alone(

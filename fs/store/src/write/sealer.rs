@@ -12,7 +12,7 @@ use std::thread;
 use crate::error::IoContext;
 use crate::{FileId, Result};
 
-/// Files that may wait for the disk. A push that dies loses them.
+/// Files that may wait behind the one that the disk is at. A push that dies loses them.
 const WAITING: usize = 2;
 
 /// A file that is complete.
@@ -31,6 +31,8 @@ type Fsynced = (FileId, u64, PathBuf, io::Result<()>);
 pub(super) struct Sealer {
     thread: Option<(SyncSender<Complete>, Receiver<Fsynced>)>,
     under_way: usize,
+    /// What went wrong first: nothing is whole after that, whoever was told.
+    failure: Option<(PathBuf, io::ErrorKind, String)>,
     /// (file, bytes) of what is fsynced, to be told to the catalog.
     pub sealed: Vec<(FileId, u64)>,
 }
@@ -46,9 +48,8 @@ impl Sealer {
         self.under_way += usize::from(refused.is_none());
         if let Some(refused) = refused {
             // There is no thread to be had.
-            let (id, bytes, path, result) = fsync(refused.0);
-            result.at(&path)?;
-            self.sealed.push((id, bytes));
+            self.under_way += 1;
+            self.note(fsync(refused.0))?;
         }
         self.take_ready()
     }
@@ -67,18 +68,25 @@ impl Sealer {
     /// Waits until everything is fsynced.
     ///
     /// # Errors
-    /// What went wrong with a file.
+    /// What went wrong with a file, now or before.
     pub fn finish(&mut self) -> Result<()> {
         while self.under_way > 0 {
             let (_, ready) = self.thread.as_ref().expect("it has something under way");
             let fsynced = ready.recv().expect("each file that was taken is told");
             self.note(fsynced)?;
         }
-        Ok(())
+        match &self.failure {
+            None => Ok(()),
+            Some((path, kind, said)) => Err(io::Error::new(*kind, said.clone())).at(path),
+        }
     }
 
     fn note(&mut self, (id, bytes, path, result): Fsynced) -> Result<()> {
         self.under_way -= 1;
+        if let Err(error) = &result {
+            self.failure
+                .get_or_insert_with(|| (path.clone(), error.kind(), error.to_string()));
+        }
         result.at(&path)?;
         self.sealed.push((id, bytes));
         Ok(())
@@ -106,4 +114,33 @@ fn work(to_do: &Receiver<Complete>, done: &Sender<Fsynced>) {
 fn fsync(complete: Complete) -> Fsynced {
     let result = complete.file.sync_all();
     (complete.id, complete.bytes, complete.path, result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_disk_did_not_take_is_an_error_to_the_end() {
+        let mut sealer = Sealer::default();
+        let folder = tempfile::tempdir().unwrap();
+        let complete = |id, file, name: &str| Complete {
+            id: FileId(id),
+            file,
+            path: folder.path().join(name),
+            bytes: 1,
+        };
+        let good = File::create(folder.path().join("good")).unwrap();
+        sealer.seal(complete(1, good, "good")).unwrap();
+        sealer.finish().unwrap();
+        assert_eq!(sealer.sealed, [(FileId(1), 1)]);
+        // What has no disk cannot be fsynced.
+        let (pipe, _writer) = io::pipe().unwrap();
+        let bad = File::from(std::os::fd::OwnedFd::from(pipe));
+        let told = sealer.seal(complete(2, bad, "bad"));
+        let told = told.and_then(|()| sealer.finish()).unwrap_err().to_string();
+        assert!(told.contains("bad"), "{told}");
+        assert!(sealer.finish().is_err(), "it stays so, whoever was told before");
+        assert_eq!(sealer.sealed, [(FileId(1), 1)]);
+    }
 }

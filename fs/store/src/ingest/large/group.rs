@@ -68,7 +68,7 @@ pub(super) struct Settling {
 }
 
 impl Settling {
-    /// Begins it; in this thread where there is no other to be had, or nothing to do.
+    /// Begins it; in this thread where that is not worth another.
     pub(super) fn begin(mut groups: Vec<Group>, first: u64, length: u64, compression: Compression) -> Self {
         let to_do = groups.iter().filter(|group| matches!(group, Group::Put(_))).count();
         let groups = match to_do {
