@@ -3,7 +3,7 @@
 //! `flock` on files in `REPO/locks`: a lock dies with its process, so a stale lock file
 //! means nothing. `writer` covers commits and steps of maintenance, seconds at most;
 //! `line-N` keeps one push of a line at a time; `push-N` tells that push N lives, so that
-//! nobody sweeps what it has not committed yet.
+//! nobody sweeps what it has not committed yet; `maintenance` lets one forget and collect at a time.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -89,6 +89,17 @@ pub fn writer(repository: &Path) -> Result<Lock> {
 /// Takes the lock of a line's pushes; `None` if a push of it is running.
 pub fn line(repository: &Path, line: LineId) -> Result<Option<Lock>> {
     acquire(layout::locks(repository).join(format!("line-{line}")), false, false)
+}
+
+/// Waits until nobody forgets or collects in this repository.
+pub fn maintenance(repository: &Path) -> Result<Lock> {
+    Ok(acquire(layout::locks(repository).join("maintenance"), true, false)?.expect("a lock that is waited for is got"))
+}
+
+/// Waits for the lock of a push that is known to be dead: whoever has it is sweeping it.
+pub fn dead_push(repository: &Path, push: PushId) -> Result<Lock> {
+    let path = layout::locks(repository).join(format!("push-{push}"));
+    Ok(acquire(path, true, true)?.expect("a lock that is waited for is got"))
 }
 
 /// Takes the lock that says that a push lives; `None` if it does.

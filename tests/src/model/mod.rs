@@ -9,7 +9,7 @@
 //! A history is its seed: the same seed gives the same steps. When one fails, what it did is
 //! printed; it then becomes a named regression in `tests/model.rs`.
 
-mod check;
+pub mod check;
 pub mod random;
 pub mod sender;
 pub mod tree;

@@ -32,13 +32,21 @@ impl IdAllocator {
     }
 }
 
-/// Takes `count` consecutive numbers for rows of `table`; gives the first.
+/// Takes `count` consecutive numbers for rows of `table`, or for `links`; gives the first. Not below any that the
+/// table has: a damaged counter must not give out numbers that are in use.
 pub fn take(connection: &Connection, table: &'static str, count: i64) -> Result<i64> {
+    let used = match table {
+        "links" => "SELECT max(link) FROM entries WHERE link IS NOT NULL".to_owned(),
+        "snapshots" => {
+            "SELECT max(id) FROM (SELECT id FROM snapshots UNION ALL SELECT snapshot FROM pushes)".to_owned()
+        }
+        table => format!("SELECT max(id) FROM {table}"),
+    };
     let end: i64 = connection
-        .prepare_cached(
-            "INSERT INTO next_ids (name, next) VALUES (?1, 1 + ?2)
-             ON CONFLICT (name) DO UPDATE SET next = next + ?2 RETURNING next",
-        )?
+        .prepare_cached(&format!(
+            "INSERT INTO next_ids (name, next) VALUES (?1, 1 + ?2) ON CONFLICT (name) DO
+             UPDATE SET next = max(next, coalesce(({used}), 0) + 1) + ?2 RETURNING next"
+        ))?
         .query_row((table, count), |row| row.get(0))?;
     Ok(end - count)
 }

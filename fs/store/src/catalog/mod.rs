@@ -77,7 +77,8 @@ pub fn probe(repository: &Path) -> Result<Access> {
     let writable = rustix::fs::access(repository, rustix::fs::Access::WRITE_OK).is_ok()
         && rustix::fs::access(layout::catalog(repository), rustix::fs::Access::WRITE_OK).is_ok();
     let ways: &[Access] = if writable {
-        &[Access::Write, Access::Read, Access::Frozen]
+        // Never without locks where others may be writing.
+        &[Access::Write, Access::Read]
     } else {
         &[Access::Read, Access::Frozen]
     };

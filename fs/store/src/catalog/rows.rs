@@ -330,11 +330,19 @@ impl Run {
             .ok_or_else(|| Error::Damaged(format!("catalog run {id}")))
     }
 
-    /// Writes the row.
+    /// Writes the row of a run that has moved.
+    pub fn move_to(&self, connection: &Connection) -> Result<()> {
+        connection
+            .prepare_cached("DELETE FROM runs WHERE id = ?1")?
+            .execute([self.id])?;
+        self.insert(connection)
+    }
+
+    /// Writes the row of a new run.
     pub fn insert(&self, connection: &Connection) -> Result<()> {
         connection
             .prepare_cached(
-                "INSERT OR REPLACE INTO runs (id, file, offset, bytes, length, encoding, position, frames, sum)
+                "INSERT INTO runs (id, file, offset, bytes, length, encoding, position, frames, sum)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?
             .execute((

@@ -129,6 +129,11 @@ CREATE TABLE closings (
   entry INTEGER NOT NULL,
   PRIMARY KEY (push, entry)
 ) WITHOUT ROWID;
+CREATE TABLE going (
+  line     INTEGER NOT NULL,
+  snapshot INTEGER NOT NULL,         -- forgotten; entries that only it had may be left
+  PRIMARY KEY (line, snapshot)
+) WITHOUT ROWID;
 CREATE TABLE nameless (
   content INTEGER PRIMARY KEY        -- contents that may have lost their last entry
 );

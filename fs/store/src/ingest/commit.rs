@@ -71,6 +71,16 @@ impl Ingest {
     }
 
     fn check_base(&self, connection: &Connection) -> Result<()> {
+        let alone: bool = connection.query_row(
+            "SELECT NOT EXISTS (SELECT 1 FROM pushes WHERE line = ?1 AND id <> ?2)",
+            (self.line, self.writer.push),
+            |row| row.get(0),
+        )?;
+        if !alone {
+            return Err(Error::Busy(
+                "what an earlier push of these paths left is still there; snapshot again".into(),
+            ));
+        }
         let newest: Option<crate::SnapshotId> =
             connection.query_row("SELECT max(id) FROM snapshots WHERE line = ?1", [self.line], |row| {
                 row.get(0)

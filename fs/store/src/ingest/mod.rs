@@ -21,7 +21,6 @@ mod tree;
 pub use base::BaseValues;
 pub(crate) use commit::drop_runs;
 pub use large::LargeOp;
-pub(crate) use resume::drop_tree;
 pub(crate) use succession::{release, write_delta};
 pub use tree::Body;
 

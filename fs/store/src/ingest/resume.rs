@@ -13,21 +13,24 @@
 //! have the length that their row says, and stored bytes are compared with their checks when they are
 //! claimed.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs::File;
-use std::path::Path;
-use std::sync::Arc;
+mod claim;
+#[cfg(test)]
+mod tests;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+pub(super) use claim::claim;
 
+use std::collections::{HashMap, HashSet};
+
+use claim::{drop_file, drop_incomplete, shared_runs};
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::ballast::Room;
 use crate::catalog::{Content, Run, parts};
-use crate::error::IoContext;
 use crate::ingest::{Ingest, drop_runs, release};
-use crate::layout::{FileKind, SEGMENT, stored_file};
-use crate::lock::{self, Lock};
-use crate::read::stored_frame;
+use crate::lock;
+use crate::read::{FrameError, stored_frame};
 use crate::tree_hash::Value;
-use crate::{ContentId, Error, FileId, Hash, LineId, PushId, Repository, Result, RunId};
+use crate::{ContentId, Error, Hash, PushId, Result, RunId};
 
 /// What an earlier push left for this one.
 #[derive(Default)]
@@ -60,150 +63,6 @@ impl Kept {
         kept.is_some = contents || !kept.partials.is_empty();
         Ok(kept)
     }
-}
-
-/// Takes over the newest dead push of a line; older ones are swept. The caller holds the line's lock.
-pub(super) fn claim(repository: &Arc<Repository>, line: LineId) -> Result<Option<(PushId, Lock)>> {
-    let pushes: Vec<PushId> = {
-        let connection = repository.connection()?;
-        let mut statement = connection.prepare_cached("SELECT id FROM pushes WHERE line = ?1 ORDER BY id DESC")?;
-        let pushes = statement.query_map([line], |row| row.get(0))?;
-        pushes.collect::<rusqlite::Result<_>>()?
-    };
-    let mut claimed = None;
-    for push in pushes {
-        let Some(lock) = lock::push(repository.path(), push)? else {
-            continue;
-        };
-        if claimed.is_some() {
-            repository.sweep_push(push)?;
-            continue;
-        }
-        clear(repository, push)?;
-        claimed = Some((push, lock));
-    }
-    repository.unlink_dead()?;
-    Ok(claimed)
-}
-
-/// Drops of a dead push what the next one cannot use: its tree, and files that are not complete.
-fn clear(repository: &Arc<Repository>, push: PushId) -> Result<()> {
-    let incomplete = incomplete_files(repository, push)?;
-    let _writer = lock::writer(repository.path())?;
-    let mut connection = repository.connection()?;
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    drop_tree(&transaction, push)?;
-    for file in incomplete {
-        drop_file(&transaction, push, file)?;
-    }
-    drop_incomplete(&transaction, push)?;
-    drop_unused(&transaction, push)?;
-    Ok(transaction.commit()?)
-}
-
-/// Deletes the tree that a dead push told: its entries, what they would have ended, its folders.
-/// Contents of others that only it named may have lost their last entry.
-pub(crate) fn drop_tree(transaction: &Transaction<'_>, push: PushId) -> Result<()> {
-    let (entry, snapshot): (i64, i64) = match transaction
-        .query_row("SELECT entry, snapshot FROM pushes WHERE id = ?1", [push], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
-        .optional()?
-    {
-        Some(row) => row,
-        // A step of maintenance told none.
-        None => return Ok(()),
-    };
-    for statement in [
-        "INSERT OR IGNORE INTO nameless (content)
-           SELECT content FROM entries JOIN contents c ON c.id = content AND c.push IS NULL
-           WHERE entries.id >= ?1 AND first = ?2
-             AND NOT EXISTS (SELECT 1 FROM entries e WHERE e.content = c.id AND NOT (e.id >= ?1 AND e.first = ?2))",
-        "DELETE FROM folders WHERE id IN (SELECT child FROM entries WHERE id >= ?1 AND first = ?2)
-           AND id NOT IN (SELECT root FROM lines)
-           AND NOT EXISTS (SELECT 1 FROM entries e WHERE e.child = folders.id AND NOT (e.id >= ?1 AND e.first = ?2))",
-        "DELETE FROM entries WHERE id >= ?1 AND first = ?2",
-    ] {
-        transaction.execute(statement, (entry, snapshot))?;
-    }
-    transaction.execute("DELETE FROM closings WHERE push = ?1", [push])?;
-    Ok(())
-}
-
-/// Files of a push that were not fsynced, or are not there with the length that they had then.
-fn incomplete_files(repository: &Repository, push: PushId) -> Result<Vec<FileId>> {
-    let files: Vec<(FileId, i64, i64)> = {
-        let connection = repository.connection()?;
-        let mut statement = connection.prepare_cached("SELECT id, kind, bytes FROM files WHERE push = ?1")?;
-        let files = statement.query_map([push], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        files.collect::<rusqlite::Result<_>>()?
-    };
-    let is_complete = |(id, kind, bytes): &(FileId, i64, i64)| {
-        let path = FileKind::from_code(*kind).map(|kind| stored_file(repository.path(), kind, *id));
-        let status = path.and_then(|path| std::fs::metadata(path).ok());
-        *bytes > 0 && status.is_some_and(|status| status.len() == *bytes as u64)
-    };
-    let (complete, incomplete): (Vec<_>, Vec<_>) = files.into_iter().partition(is_complete);
-    // Whoever made them may have died before the fsync of their folders.
-    let mut folders = BTreeSet::new();
-    for (id, kind, _) in complete {
-        let path = FileKind::from_code(kind).map(|kind| stored_file(repository.path(), kind, id));
-        let ancestors = path.iter().flat_map(|path| path.ancestors().skip(1).take(2));
-        folders.extend(ancestors.map(Path::to_owned));
-    }
-    for folder in folders {
-        File::open(&folder).and_then(|folder| folder.sync_all()).at(&folder)?;
-    }
-    Ok(incomplete.into_iter().map(|(id, ..)| id).collect())
-}
-
-/// Drops everything of a push that needs one of its files.
-fn drop_file(transaction: &Transaction<'_>, push: PushId, file: FileId) -> Result<()> {
-    for statement in [
-        "DELETE FROM contents WHERE push = ?1 AND (run IN (SELECT id FROM runs WHERE file = ?2)
-           OR id IN (SELECT content FROM parts WHERE run IN (SELECT id FROM runs WHERE file = ?2)))",
-        "DELETE FROM parts WHERE run IN (SELECT id FROM runs WHERE file = ?2)
-           AND content NOT IN (SELECT id FROM contents)",
-        "DELETE FROM partials WHERE push = ?1 AND run IN (SELECT id FROM runs WHERE file = ?2)",
-        "DELETE FROM runs WHERE file = ?2",
-        "UPDATE files SET dead = 1, push = NULL WHERE id = ?2 AND push = ?1",
-    ] {
-        transaction.prepare_cached(statement)?.execute((push, file))?;
-    }
-    Ok(())
-}
-
-/// Drops contents whose rows were not all flushed.
-fn drop_incomplete(transaction: &Transaction<'_>, push: PushId) -> Result<()> {
-    transaction.execute(
-        "DELETE FROM contents WHERE push = ?1 AND CASE
-           WHEN run IS NOT NULL THEN NOT EXISTS (SELECT 1 FROM runs WHERE id = contents.run)
-           ELSE (size + ?2 - 1) / ?2 <> (SELECT count(*) FROM parts WHERE content = contents.id)
-             OR EXISTS (SELECT 1 FROM parts p WHERE p.content = contents.id AND p.run IS NOT NULL
-                        AND NOT EXISTS (SELECT 1 FROM runs WHERE id = p.run)) END",
-        (push, SEGMENT as i64),
-    )?;
-    transaction.execute(
-        "DELETE FROM partials WHERE push = ?1 AND NOT EXISTS (SELECT 1 FROM runs WHERE id = partials.run)",
-        [push],
-    )?;
-    transaction.execute("DELETE FROM parts WHERE content NOT IN (SELECT id FROM contents)", [])?;
-    Ok(())
-}
-
-/// Drops runs of a push's files that nothing names, and marks files as dead in which none is left.
-fn drop_unused(transaction: &Transaction<'_>, push: PushId) -> Result<()> {
-    for statement in [
-        "DELETE FROM runs WHERE file IN (SELECT id FROM files WHERE push = ?1)
-           AND NOT EXISTS (SELECT 1 FROM contents WHERE run = runs.id)
-           AND NOT EXISTS (SELECT 1 FROM parts WHERE run = runs.id)
-           AND NOT EXISTS (SELECT 1 FROM partials WHERE run = runs.id)",
-        "UPDATE files SET dead = 1, push = NULL WHERE push = ?1
-           AND NOT EXISTS (SELECT 1 FROM runs WHERE file = files.id)",
-    ] {
-        transaction.prepare_cached(statement)?.execute([push])?;
-    }
-    Ok(())
 }
 
 impl Ingest {
@@ -263,21 +122,30 @@ impl Ingest {
         }
         let run = self.repository.run(id).map_err(|error| error.into_error())?;
         let stored = |index| stored_frame(&self.repository, &run, index).map(drop);
-        if (0..run.frames.len()).try_for_each(stored).is_ok() {
-            return Ok(());
+        match (0..run.frames.len())
+            .try_for_each(stored)
+            .map_err(FrameError::into_error)
+        {
+            Ok(()) => Ok(()),
+            Err(Error::Damaged(_)) => {
+                self.drop_kept_run(&run)?;
+                Err(Error::Again(
+                    "what an earlier push had sent is damaged; it is dropped".into(),
+                ))
+            }
+            // Too many open files, say: nothing is known of what was kept.
+            Err(error) => Err(error),
         }
-        self.drop_kept_run(&run)?;
-        Err(Error::Again(
-            "what an earlier push had sent is damaged; it is dropped".into(),
-        ))
     }
 
     fn drop_kept_run(&self, run: &Run) -> Result<()> {
-        let mut connection = self.repository.connection()?;
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        drop_file(&transaction, self.writer.push, run.file)?;
-        drop_incomplete(&transaction, self.writer.push)?;
-        Ok(transaction.commit()?)
+        let push = self.writer.push;
+        self.repository.in_transaction(|transaction| {
+            let shared = shared_runs(transaction, push)?;
+            drop_file(transaction, push, run.file)?;
+            drop_incomplete(transaction, push)?;
+            drop_runs(transaction, &shared, None).map(drop)
+        })
     }
 
     /// Ends the push without a snapshot; what was sent stays for the next one of its line.
@@ -312,7 +180,7 @@ impl Ingest {
         }
         // Rows that cannot be flushed are lost, and with them the files that they name.
         let repository = self.repository.clone();
-        crate::ballast::with_room(repository.path(), || {
+        crate::ballast::with_room(repository.path(), |_| {
             // Without room for the last groups, the rest is kept all the same.
             let _ = self.end_partial_segment();
             self.writer.sync()?;
@@ -322,7 +190,7 @@ impl Ingest {
 
     /// Ends the push and sweeps what was sent.
     fn discard(&mut self) -> Result<()> {
-        self.repository.sweep_push(self.writer.push)?;
+        self.repository.sweep_push(self.writer.push, Room::Enough)?;
         self.repository.unlink_dead().map(drop)
     }
 

@@ -11,6 +11,7 @@ use crate::catalog::{ALIVE, Content, Run};
 use crate::delta::{self, Map, Piece, ReadAt};
 use crate::ingest::Ingest;
 use crate::layout::{MEDIUM, UNMAPPED};
+use crate::maintenance::remember_base;
 use crate::read::ContentReader;
 use crate::write::{StreamSink, Writer};
 use crate::{ContentId, Error, PushId, Result, RunId};
@@ -182,6 +183,7 @@ impl Conversion {
             return Ok(Vec::new());
         }
         let freed = release(connection, self.old.id)?;
+        remember_base(connection, self.old.base)?;
         self.run.insert(connection)?;
         let (run, base, skip, stream) = (Some(self.run.id), Some(self.base), 0, self.stream);
         Content {

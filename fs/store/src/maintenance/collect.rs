@@ -15,41 +15,53 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension};
 
+use crate::ballast::Room;
 use crate::catalog::Content;
 use crate::delta::{Extent, Map, Match, Piece, Source, invert};
 use crate::ingest::{drop_runs, release, write_delta};
 use crate::maintenance::Step;
-use crate::{ContentId, Repository, Result, lock};
-
-/// Contents that are dropped in one transaction: its log fits into the ballast.
-const BATCH: i64 = 64;
+use crate::{ContentId, Repository, Result};
 
 impl Repository {
-    /// Settles everything that may be nameless; gives how many contents went.
+    /// Settles everything that may be nameless; gives how many contents went. What cannot be read stays, for a
+    /// verification to name, and stands in nobody's way.
     pub(super) fn collect(self: &Arc<Self>) -> Result<u64> {
-        let mut gone = self.drop_free()?;
-        while let Some(content) = self.next_nameless()? {
-            self.detach_dependents(content)?;
-            gone += u64::from(self.drop_content(content)?);
-            gone += self.drop_free()?;
+        let mut gone = self.drop_free(Room::Enough)?;
+        loop {
+            let before = gone;
+            let mut last = ContentId(i64::MAX);
+            while let Some(content) = self.nameless_before(last)? {
+                last = content;
+                match self.detach_dependents(content) {
+                    Err(error) if error.is_damage() => continue,
+                    detached => detached?,
+                }
+                gone += u64::from(self.drop_content(content)?);
+                gone += self.drop_free(Room::Enough)?;
+            }
+            // What goes may have been the last that needed one before it.
+            if gone == before {
+                return Ok(gone);
+            }
         }
-        Ok(gone)
     }
 
     /// Settles what nothing depends on: the ends of chains first, so that nothing is rebased that
     /// is to go itself, and many in a transaction, each of which waits for the disk.
-    fn drop_free(&self) -> Result<u64> {
+    pub(super) fn drop_free(&self, room: Room) -> Result<u64> {
         let mut gone = 0;
-        while !free(&*self.connection()?)?.is_empty() {
-            let _writer = lock::writer(self.path())?;
-            let mut connection = self.connection()?;
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            for content in free(&transaction)? {
-                gone += u64::from(drop_content(&transaction, content)?);
+        while !free(&*self.connection()?, room)?.is_empty() {
+            gone += self.in_transaction(|transaction| {
+                let free = free(transaction, room)?.into_iter();
+                free.map(|content| drop_content(transaction, content).map(u64::from))
+                    .sum::<Result<u64>>()
+            })?;
+            if room == Room::Low {
+                self.unlink_dead()?;
             }
-            transaction.commit()?;
+            self.after_step(room)?;
         }
         if gone > 0 {
             self.unlink_dead()?;
@@ -57,10 +69,11 @@ impl Repository {
         Ok(gone)
     }
 
-    fn next_nameless(&self) -> Result<Option<ContentId>> {
+    fn nameless_before(&self, content: ContentId) -> Result<Option<ContentId>> {
         let connection = self.connection()?;
-        let mut statement = connection.prepare_cached("SELECT content FROM nameless ORDER BY content DESC LIMIT 1")?;
-        Ok(statement.query_row([], |row| row.get(0)).optional()?)
+        let mut statement = connection
+            .prepare_cached("SELECT content FROM nameless WHERE content < ?1 ORDER BY content DESC LIMIT 1")?;
+        Ok(statement.query_row([content], |row| row.get(0)).optional()?)
     }
 
     /// The contents that are deltas against one that no entry names, oldest first.
@@ -85,40 +98,60 @@ impl Repository {
             return Ok(());
         };
         if let Some(below) = content.base {
-            let map = self.own_map(base)?;
-            if self.copied_literals(&dependents, &map)? > content.stream {
+            let Some((_, map)) = self.map_onto(base, below)? else {
+                return Ok(());
+            };
+            if self.copied_literals(&dependents, base, &map)? > content.stream {
                 return Ok(());
             }
-            return dependents
-                .iter()
-                .try_for_each(|dependent| self.rebase(*dependent, below, &map));
+            let rebase = |dependent: &ContentId| self.rebase(*dependent, base, below, &map);
+            return dependents.iter().try_for_each(rebase);
         }
-        let map = inverse(&self.own_map(*heir)?, content.size, base);
+        let Some((_, map)) = self.map_onto(*heir, base)? else {
+            return Ok(());
+        };
+        let map = inverse(&map, content.size, base);
         self.make_whole(*heir)?;
         others
             .iter()
-            .try_for_each(|dependent| self.rebase(*dependent, *heir, &map))
+            .try_for_each(|dependent| self.rebase(*dependent, base, *heir, &map))
+    }
+
+    /// A delta and its map onto `base`; `None` if it is no longer a delta against that one. The rows are looked at
+    /// before and after: a map onto another base, taken for one onto this, would make wrong bytes.
+    fn map_onto(&self, delta: ContentId, base: ContentId) -> Result<Option<(Content, Map)>> {
+        let of_base = || -> Result<Option<Content>> {
+            let content = Content::get(&*self.connection()?, delta)?;
+            Ok(content.filter(|content| content.base == Some(base)))
+        };
+        let Some(before) = of_base()? else { return Ok(None) };
+        let map = self.own_map(delta)?;
+        Ok(of_base()?
+            .filter(|after| *after == before)
+            .map(|content| (content, map)))
     }
 
     /// Bytes of literals that rebasing `dependents` over a base with this `map` would copy out of
     /// the base. Where several want the same ones, that can be more than the base takes.
-    fn copied_literals(&self, dependents: &[ContentId], map: &Map) -> Result<u64> {
+    fn copied_literals(&self, dependents: &[ContentId], base: ContentId, map: &Map) -> Result<u64> {
         let literals = |map: &Map| -> u64 {
             let literal = |extent: &&Extent| matches!(extent.source, Source::Literal { .. });
             map.extents().iter().filter(literal).map(|extent| extent.len).sum()
         };
         dependents.iter().try_fold(0, |sum, dependent| {
-            let own = self.own_map(*dependent)?;
+            let Some((_, own)) = self.map_onto(*dependent, base)? else {
+                return Ok(sum);
+            };
             Ok(sum + literals(&own.compose(map)?) - literals(&own))
         })
     }
 
-    /// Writes `dependent`, a delta against a content with this `map`, as a delta against `onto`.
-    fn rebase(self: &Arc<Self>, dependent: ContentId, onto: ContentId, map: &Map) -> Result<()> {
-        let old = Content::get(&*self.connection()?, dependent)?;
-        let Some(old) = old else { return Ok(()) };
-        let composed = self.own_map(dependent)?.compose(map)?;
-        let pieces = to_pieces(&composed);
+    /// Writes `dependent`, a delta against `base`, as a delta against `onto`, onto which `map` leads from there.
+    fn rebase(self: &Arc<Self>, dependent: ContentId, base: ContentId, onto: ContentId, map: &Map) -> Result<()> {
+        let Some((old, own)) = self.map_onto(dependent, base)? else {
+            return Ok(());
+        };
+        let pieces = to_pieces(&own.compose(map)?);
         let reader = self.open_content(dependent)?;
         let mut step = Step::begin(self)?;
         let conversion = write_delta(&mut step.writer, old, onto, &pieces, &reader)?;
@@ -127,24 +160,19 @@ impl Repository {
 
     /// Deletes a content if nothing names it and nothing depends on it; either way it is settled.
     fn drop_content(&self, content: ContentId) -> Result<bool> {
-        let _writer = lock::writer(self.path())?;
-        let mut connection = self.connection()?;
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let is_gone = drop_content(&transaction, content)?;
-        transaction.commit()?;
-        drop(connection);
+        let is_gone = self.in_transaction(|transaction| drop_content(transaction, content))?;
         self.unlink_dead()?;
         Ok(is_gone)
     }
 }
 
 /// Some of those to look at that no delta depends on.
-fn free(connection: &Connection) -> Result<Vec<ContentId>> {
+fn free(connection: &Connection, room: Room) -> Result<Vec<ContentId>> {
     let mut statement = connection.prepare_cached(
         "SELECT content FROM nameless n WHERE NOT EXISTS (SELECT 1 FROM contents WHERE base = n.content)
          ORDER BY content LIMIT ?1",
     )?;
-    let rows = statement.query_map([BATCH], |row| row.get(0))?;
+    let rows = statement.query_map([room.contents()], |row| row.get(0))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -156,22 +184,32 @@ fn drop_content(connection: &Connection, content: ContentId) -> Result<bool> {
                  OR (NOT ?2 AND EXISTS (SELECT 1 FROM contents WHERE base = ?1))",
         )?
         .query_row((content, early), |row| row.get(0))?;
-    let found = Content::get(connection, content)?.filter(|_| !is_needed);
-    if let Some(found) = &found {
+    // Without its check: of a row that nobody needs any more it does not matter whether it is damaged.
+    let base: Option<Option<ContentId>> = connection
+        .prepare_cached("SELECT base FROM contents WHERE id = ?1 AND NOT ?2")?
+        .query_row((content, is_needed), |row| row.get(0))
+        .optional()?;
+    if let Some(base) = base {
         let freed = release(connection, content)?;
         connection
             .prepare_cached("DELETE FROM contents WHERE id = ?1")?
             .execute([content])?;
         drop_runs(connection, &freed, None)?;
         // What it was told against may have been kept for it only.
-        connection
-            .prepare_cached("INSERT OR IGNORE INTO nameless (content) SELECT ?1 WHERE ?1 IS NOT NULL")?
-            .execute([found.base])?;
+        remember_base(connection, base)?;
     }
     connection
         .prepare_cached("DELETE FROM nameless WHERE content = ?1")?
         .execute([content])?;
-    Ok(found.is_some())
+    Ok(base.is_some())
+}
+
+/// Has a content looked at that others may have needed as their base.
+pub(crate) fn remember_base(connection: &Connection, base: Option<ContentId>) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR IGNORE INTO nameless (content) SELECT ?1 WHERE ?1 IS NOT NULL")?
+        .execute([base])
+        .map(drop)
 }
 
 /// The pieces of a content that a map onto another one says: what the map has as literal is

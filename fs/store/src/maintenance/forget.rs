@@ -12,14 +12,17 @@
 //!                    ├────────    stays: N has it
 //! ```
 //!
-//! When the newest of a line goes, what P had lives again.
+//! When the newest of a line goes, what P had lives again: that is one transaction, since the next push
+//! is told against P. Of snapshots in the midst only the rows of the snapshots go at once, into `going`; what
+//! nobody sees any more follows in steps, and a crash between two of them leaves the rest to the next time.
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
+use crate::ballast::Room;
 use crate::lock::Lock;
-use crate::{ContentId, Error, LineId, Repository, Result, SnapshotId, lock};
+use crate::{ContentId, EntryId, Error, LineId, Repository, Result, SnapshotId, lock};
 
 // Statements on entries under the writer's lock. Those on closed ones say 9223372036854775807,
 // `ALIVE`, in full: SQLite does not use `entries_closed` for a parameter, but reads all entries.
@@ -48,6 +51,10 @@ const AT_THE_END: &str = "SELECT e.id, e.content FROM folders f CROSS JOIN entri
      SELECT e.id, e.content FROM entries e CROSS JOIN folders f ON f.id = e.child
        WHERE e.folder = 0 AND e.first > ?1 AND e.first <= ?2 AND f.line = ?3";
 
+/// A snapshot that goes, and is not the newest of its line.
+const GOES: &str = "INSERT INTO going (line, snapshot) SELECT line, id FROM snapshots s
+     WHERE id = ?1 AND EXISTS (SELECT 1 FROM snapshots WHERE line = s.line AND id > ?1)";
+
 /// What forgetting did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Forgotten {
@@ -63,6 +70,7 @@ pub struct Forgotten {
 }
 
 /// A stretch of forgotten snapshots along a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Gap {
     line: LineId,
     /// The kept one before it, 0 if there is none.
@@ -80,14 +88,20 @@ impl Repository {
     /// [`Error::Busy`] if the newest of a line is to go while a push of that line is running.
     pub fn forget(self: &Arc<Self>, snapshots: &[SnapshotId]) -> Result<Forgotten> {
         self.writable()?;
-        crate::ballast::with_room(self.path(), || self.forget_and_collect(snapshots))
-    }
-
-    fn forget_and_collect(self: &Arc<Self>, snapshots: &[SnapshotId]) -> Result<Forgotten> {
+        let _maintenance = lock::maintenance(self.path())?;
         let before = self.file_bytes()?;
-        let mut forgotten = self.forget_rows(snapshots)?;
-        forgotten.contents = self.collect()?;
-        self.repack()?;
+        let mut forgotten = crate::ballast::with_room(self.path(), |room| {
+            let mut forgotten = self.forget_rows(snapshots)?;
+            forgotten.entries += self.drop_going(room)?;
+            forgotten.contents = self.drop_free(room)?;
+            Ok(forgotten)
+        })?;
+        // What follows takes room before it frees some, and the ballast is not for that. It waits for a better day.
+        match self.collect().and_then(|gone| self.repack().map(|()| gone)) {
+            Ok(gone) => forgotten.contents += gone,
+            Err(error) if error.is_want_of_room() => {}
+            Err(error) => return Err(error),
+        }
         self.checkpoint()?;
         forgotten.bytes = before - self.file_bytes()?;
         Ok(forgotten)
@@ -113,19 +127,31 @@ impl Repository {
             let _writer = lock::writer(self.path())?;
             let mut connection = self.connection()?;
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            // Somebody may have forgotten, or superseded what was made whole, since we looked.
-            if !to_be_whole(&transaction, &gaps)?.is_empty() {
+            // Somebody may have pushed, or forgotten, or superseded what was made whole, since we looked. On the way
+            // back more lines may have to be locked.
+            if self::gaps(&transaction, snapshots)? != gaps || !to_be_whole(&transaction, &gaps)?.is_empty() {
                 continue;
             }
-            for gap in &gaps {
-                forgotten.entries += forget_gap(&transaction, gap)?;
+            for gap in gaps.iter().filter(|gap| gap.after.is_none()) {
+                forgotten.entries += forget_end(&transaction, gap)?;
             }
             for snapshot in snapshots {
+                transaction.execute(GOES, [snapshot])?;
                 forgotten.snapshots += transaction.execute("DELETE FROM snapshots WHERE id = ?1", [snapshot])? as u64;
             }
             transaction.commit()?;
             return Ok(forgotten);
         }
+    }
+
+    /// Deletes the entries of snapshots that are gone from the midst of their lines; gives how many.
+    fn drop_going(&self, room: Room) -> Result<u64> {
+        let mut entries = 0;
+        while let Some(deleted) = self.in_transaction(|transaction| drop_some_going(transaction, room))? {
+            entries += deleted;
+            self.after_step(room)?;
+        }
+        Ok(entries)
     }
 
     fn to_be_whole(&self, gaps: &[Gap]) -> Result<Vec<ContentId>> {
@@ -186,22 +212,59 @@ fn to_be_whole(connection: &Connection, gaps: &[Gap]) -> Result<Vec<ContentId>> 
     Ok(contents)
 }
 
-/// Deletes the entries that lie in a gap, and remembers their contents for the collection.
-fn forget_gap(connection: &Connection, gap: &Gap) -> Result<u64> {
-    let (entries, end) = match gap.after {
-        Some(after) => (IN_THE_MIDDLE, after),
-        None => (AT_THE_END, gap.last),
-    };
-    let bounds = (gap.before, end, gap.line);
-    let remember =
-        format!("INSERT OR IGNORE INTO nameless (content) SELECT content FROM ({entries}) WHERE content IS NOT NULL");
-    connection.execute(&remember, bounds)?;
-    let delete = format!("DELETE FROM entries WHERE id IN (SELECT id FROM ({entries}))");
-    let deleted = connection.execute(&delete, bounds)? as u64;
-    if gap.after.is_none() {
-        connection.execute(REVIVE, (gap.before, gap.line))?;
-    }
+/// Deletes the entries that lie in the gap at a line's end, and has those live again that it had ended.
+fn forget_end(connection: &Connection, gap: &Gap) -> Result<u64> {
+    let deleted = delete_entries(connection, AT_THE_END, (gap.before, gap.last, gap.line), i64::MAX)?;
+    connection.execute(REVIVE, (gap.before, gap.line))?;
     Ok(deleted)
+}
+
+/// Deletes some of the entries that no snapshot has any more; `None` when there are none.
+fn drop_some_going(connection: &Connection, room: Room) -> Result<Option<u64>> {
+    let mut first = connection.prepare_cached("SELECT line, snapshot FROM going ORDER BY line, snapshot LIMIT 1")?;
+    let first = first.query_row([], |row| Ok((row.get(0)?, row.get(1)?)));
+    let Some((line, snapshot)) = first.optional()? else {
+        return Ok(None);
+    };
+    let (before, after) = neighbours(connection, line, snapshot)?;
+    let deleted = match after {
+        Some(after) => delete_entries(connection, IN_THE_MIDDLE, (before, after, line), room.rows())?,
+        // The newest went later, and with it all that began after the one before.
+        None => 0,
+    };
+    if deleted < room.rows() as u64 {
+        connection
+            .prepare_cached("DELETE FROM going WHERE line = ?1 AND snapshot < ?2")?
+            .execute((line, after.unwrap_or(i64::MAX)))?;
+    }
+    Ok(Some(deleted))
+}
+
+/// The snapshots of a line before and after one that is gone; 0 if there is none before.
+fn neighbours(connection: &Connection, line: LineId, snapshot: SnapshotId) -> Result<(i64, Option<i64>)> {
+    let mut statement = connection.prepare_cached(
+        "SELECT coalesce((SELECT max(id) FROM snapshots WHERE line = ?1 AND id < ?2), 0),
+                (SELECT min(id) FROM snapshots WHERE line = ?1 AND id > ?2)",
+    )?;
+    Ok(statement.query_row((line, snapshot), |row| Ok((row.get(0)?, row.get(1)?)))?)
+}
+
+/// Deletes at most so many of these entries, and remembers their contents for the collection.
+fn delete_entries(connection: &Connection, entries: &str, bounds: (i64, i64, LineId), most: i64) -> Result<u64> {
+    let (from, to, line) = bounds;
+    let some: Vec<(EntryId, Option<ContentId>)> = connection
+        .prepare_cached(&format!("SELECT id, content FROM ({entries}) LIMIT ?4"))?
+        .query_map((from, to, line, most), |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut remember = connection.prepare_cached("INSERT OR IGNORE INTO nameless (content) VALUES (?1)")?;
+    let mut delete = connection.prepare_cached("DELETE FROM entries WHERE id = ?1")?;
+    for (entry, content) in &some {
+        content
+            .iter()
+            .try_for_each(|content| remember.execute([content]).map(drop))?;
+        delete.execute([entry])?;
+    }
+    Ok(some.len() as u64)
 }
 
 #[cfg(test)]

@@ -8,14 +8,18 @@
 mod collect;
 mod forget;
 mod repack;
+#[cfg(test)]
+mod tests;
 mod whole;
 
+pub(crate) use collect::remember_base;
 pub use forget::Forgotten;
 
 use std::sync::Arc;
 
 use rusqlite::{Transaction, TransactionBehavior};
 
+use crate::ballast::Room;
 use crate::lock::Lock;
 use crate::write::{Unlimited, Writer};
 use crate::{PushId, Repository, Result, RunId, lock};
@@ -50,7 +54,7 @@ impl Step {
             Ok(transaction.commit()?)
         });
         if result.is_err() {
-            let _ = repository.sweep_push(self.writer.push);
+            let _ = repository.sweep_push(self.writer.push, Room::Enough);
         }
         repository.unlink_dead()?;
         result

@@ -44,25 +44,33 @@ struct Block {
 }
 
 impl Repository {
-    /// Repacks what is worth it.
+    /// Repacks what is worth it. A pack in which something cannot be read stays, for a verification to name, and
+    /// stands in no other's way.
     pub(super) fn repack(self: &Arc<Self>) -> Result<()> {
         for pack in self.wasteful_packs()? {
-            let mut step = Step::begin(self)?;
-            let (mut moves, mut block) = (Moves::default(), Block::default());
-            for id in self.runs_of(pack)? {
-                let Some(run) = Run::get(&*self.connection()?, id)? else {
-                    continue;
-                };
-                let contents = self.contents_of(id)?;
-                match is_worth_keeping(&run, &contents) {
-                    true => moves.runs.push(self.copy_run(&mut step.writer, run)?),
-                    false => self.gather(&mut step.writer, contents, &mut block, &mut moves)?,
-                }
+            match self.repack_one(pack) {
+                Err(error) if error.is_damage() => continue,
+                repacked => repacked?,
             }
-            block.flush(&mut step.writer, &mut moves)?;
-            step.commit(|connection| moves.apply(connection, pack))?;
         }
         Ok(())
+    }
+
+    fn repack_one(self: &Arc<Self>, pack: FileId) -> Result<()> {
+        let mut step = Step::begin(self)?;
+        let (mut moves, mut block) = (Moves::default(), Block::default());
+        for id in self.runs_of(pack)? {
+            let Some(run) = Run::get(&*self.connection()?, id)? else {
+                continue;
+            };
+            let contents = self.contents_of(id)?;
+            match is_worth_keeping(&run, &contents) {
+                true => moves.runs.push(self.copy_run(&mut step.writer, run)?),
+                false => self.gather(&mut step.writer, contents, &mut block, &mut moves)?,
+            }
+        }
+        block.flush(&mut step.writer, &mut moves)?;
+        step.commit(|connection| moves.apply(connection, pack))
     }
 
     /// Packs of which too little is alive, contents that share a frame counted one by one.
@@ -182,7 +190,7 @@ impl Moves {
         for (old, new) in &self.runs {
             // One that was dropped meanwhile is not brought back.
             if Run::get(connection, old.id)?.as_ref() == Some(old) {
-                new.insert(connection)?;
+                new.move_to(connection)?;
             }
         }
         for run in &self.made {

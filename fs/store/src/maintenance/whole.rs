@@ -10,7 +10,7 @@ use crate::delta::ReadAt;
 use crate::frame::Frame;
 use crate::ingest::release;
 use crate::layout::{GROUP, MEDIUM, SEGMENT};
-use crate::maintenance::Step;
+use crate::maintenance::{Step, remember_base};
 use crate::tree_hash::{self, Value, group_value, segment_value};
 use crate::write::{Writer, unify};
 use crate::{ContentId, Error, Hash, Repository, Result, RunId};
@@ -42,6 +42,7 @@ impl Copy {
             return Ok(Vec::new());
         }
         let freed = release(connection, self.content.id)?;
+        remember_base(connection, self.content.base)?;
         for run in &self.runs {
             run.insert(connection)?;
         }

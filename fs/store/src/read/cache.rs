@@ -51,10 +51,9 @@ impl<K: Hash + Eq, V: Clone> Weighted<K, V> {
         }
     }
 
-    fn remove(&mut self, key: &K) {
-        if let Some((_, weight)) = self.items.pop(key) {
-            self.weight -= weight;
-        }
+    fn clear(&mut self) {
+        self.items.clear();
+        self.weight = 0;
     }
 }
 
@@ -128,9 +127,9 @@ impl Caches {
         locked(&self.runs).put(run.id, run.clone(), run.frames.len() * 64 + 128);
     }
 
-    /// Forgets where a run lies: it was moved.
-    pub fn drop_run(&self, id: RunId) {
-        locked(&self.runs).remove(&id);
+    /// Forgets where runs lie: one was moved.
+    pub fn drop_runs(&self) {
+        locked(&self.runs).clear();
     }
 
     pub fn file(&self, id: FileId) -> Option<Arc<File>> {

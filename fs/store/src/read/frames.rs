@@ -107,7 +107,8 @@ impl Repository {
                 Ok(file)
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                self.caches.drop_run(run.id);
+                // If one has moved, others may have.
+                self.caches.drop_runs();
                 Err(FrameError::Gone(format!("{} is missing", path.display())))
             }
             Err(source) => Err(FrameError::Failed(Error::Io { path, source })),
@@ -127,11 +128,19 @@ impl Repository {
             let path = stored_file(self.path(), run.kind, run.file);
             let error = match source.kind() {
                 io::ErrorKind::UnexpectedEof => Error::Damaged(format!("{} is cut short", path.display())),
+                _ if is_lost(&source) => Error::Damaged(format!("{} cannot be read: {source}", path.display())),
                 _ => Error::Io { path, source },
             };
             error.into()
         })
     }
+}
+
+/// Whether the disk does not give back what it was given, rather than that we cannot ask it just now.
+pub(crate) fn is_lost(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    const LOST: [Errno; 4] = [Errno::IO, Errno::STALE, Errno::UCLEAN, Errno::BADMSG];
+    Errno::from_io_error(error).is_some_and(|error| LOST.contains(&error))
 }
 
 thread_local! {

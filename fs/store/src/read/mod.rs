@@ -9,7 +9,7 @@ mod stored;
 
 pub(crate) use cache::{CACHE_BYTES, Caches};
 pub use content::ContentReader;
-pub(crate) use frames::{FrameError, stored_frame};
+pub(crate) use frames::{FrameError, is_lost, stored_frame};
 pub use listings::Listings;
 pub(crate) use plan::Stretch;
 pub use stored::{Slice, Small};

@@ -29,6 +29,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use crate::catalog::{SNAPSHOT, Snapshot};
 use crate::paths::{Paths, Timeline};
+use crate::read::is_lost;
 use crate::{ContentId, Error, FolderId, Hash, LineId, Repository, Result, SnapshotId, TellProgress};
 
 pub use share::VerifiedShare;
@@ -231,10 +232,10 @@ fn tolerate(error: Error) -> Result<String> {
     use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
     match error {
         Error::Damaged(what) => Ok(what),
-        // That we may not read it says nothing of it.
-        Error::Io { ref source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => Err(error),
-        // The disk may refuse to give what it once took.
-        Error::Io { .. } => Ok(error.to_string()),
+        // The disk may refuse to give what it once took. That we may not read it, or cannot just now, says nothing.
+        Error::Io { ref source, .. } if is_lost(source) || source.kind() == std::io::ErrorKind::NotFound => {
+            Ok(error.to_string())
+        }
         // A flipped bit can make another type of a value.
         Error::Catalog(FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..)) => {
             Ok(error.to_string())

@@ -27,7 +27,7 @@ use crate::error::IoContext;
 use crate::frame::{Encoding, Frame};
 use crate::layout::{FileKind, PACK, stored_file};
 use crate::tree_hash::Value;
-use crate::{FileId, PushId, Repository, Result, RunId};
+use crate::{Error, FileId, PushId, Repository, Result, RunId};
 
 /// Says how much may be written. It is asked before every write.
 pub trait Budget: Send {
@@ -219,7 +219,11 @@ impl Writer {
         self.sealer.take_ready()?;
         let mut statement = connection.prepare_cached("UPDATE files SET bytes = ?2 WHERE id = ?1")?;
         for (id, bytes) in self.sealer.sealed.drain(..) {
-            statement.execute((id, bytes as i64))?;
+            if statement.execute((id, bytes as i64))? != 1 {
+                return Err(Error::Busy(
+                    "what was written has been swept meanwhile; do it again".into(),
+                ));
+            }
         }
         Ok(())
     }
@@ -258,16 +262,18 @@ impl Writer {
     /// Registers some files of a kind, so that not each costs a transaction; gives the first.
     fn register(&mut self, kind: FileKind) -> Result<FileId> {
         let mut connection = self.repository.connection()?;
-        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         let count = if kind == FileKind::Head { RESERVE } else { 1 };
-        for _ in 0..count {
-            let id = FileId(self.ids.next(&transaction, "files")?);
+        let ids = (0..count).map(|_| Ok(FileId(self.ids.next(&connection, "files")?)));
+        let ids = ids.collect::<Result<Vec<_>>>()?;
+        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        for id in &ids {
             transaction
                 .prepare_cached("INSERT INTO files (id, kind, bytes, push, dead) VALUES (?1, ?2, 0, ?3, 0)")?
                 .execute((id, kind as i64, self.push))?;
-            self.reserved[kind as usize].push_back(id);
         }
         transaction.commit()?;
+        // Only now: a file whose row is not there would be swept by nobody.
+        self.reserved[kind as usize].extend(ids);
         Ok(self.reserved[kind as usize].pop_front().expect("just registered"))
     }
 }
