@@ -69,7 +69,7 @@ fn day(source: &Path, number: u64) {
         let folder = source.join(format!("folder-{folder}"));
         fs::create_dir_all(&folder).unwrap();
         for file in 0..30 {
-            if (file + number) % 3 != 0 {
+            if !(file + number).is_multiple_of(3) {
                 fs::write(folder.join(format!("file-{file}")), noise(number * 1000 + file, 200)).unwrap();
             }
         }
