@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, Params};
 
-use crate::catalog::{SNAPSHOT, Snapshot};
+use crate::catalog::Snapshot;
 use crate::layout::{self, FileKind};
 use crate::{Repository, Result};
 
@@ -130,23 +130,14 @@ impl Repository {
 }
 
 fn snapshots(catalog: &Connection) -> Result<Vec<SnapshotStats>> {
-    let mut statement = catalog.prepare_cached(&format!("SELECT {SNAPSHOT} ORDER BY s.time, s.id"))?;
-    let rows = statement.query_map([], Snapshot::read)?.map(|snapshot| {
-        let Snapshot {
-            name,
-            bytes,
-            new_bytes,
-            files,
-            ..
-        } = snapshot?;
-        Ok(SnapshotStats {
-            name,
-            bytes,
-            new_bytes,
-            files,
-        })
-    });
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    let (snapshots, _) = Snapshot::find(catalog, "ORDER BY s.time, s.id", [])?;
+    let stats = |snapshot: Snapshot| SnapshotStats {
+        name: snapshot.name,
+        bytes: snapshot.bytes,
+        new_bytes: snapshot.new_bytes,
+        files: snapshot.files,
+    };
+    Ok(snapshots.into_iter().map(stats).collect())
 }
 
 fn deltas(catalog: &Connection) -> Result<DeltaStats> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::catalog::{ALIVE, ENTRY, Entry, SNAPSHOT, Snapshot};
+use crate::catalog::{ALIVE, ENTRY, Entry, Snapshot};
 use crate::{Error, FolderId, Repository, Result, SnapshotId};
 
 /// The entries of one folder in one snapshot, sorted by name, bytewise.
@@ -16,13 +16,14 @@ pub fn find_name<'a>(listing: &'a Listing, name: &[u8]) -> Option<&'a Entry> {
         .map(|at| &listing[at])
 }
 
+fn no_such(snapshot: SnapshotId) -> Error {
+    Error::NoSuchSnapshot(format!("number {snapshot}"))
+}
+
 impl Repository {
-    /// All snapshots, oldest first.
+    /// All snapshots, oldest first. One whose row is damaged is not shown: a verification names it.
     pub fn snapshots(&self) -> Result<Vec<Snapshot>> {
-        let connection = self.connection()?;
-        let mut statement = connection.prepare_cached(&format!("SELECT {SNAPSHOT} ORDER BY s.time, s.id"))?;
-        let rows = statement.query_map([], Snapshot::read)?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+        Ok(Snapshot::find(&*self.connection()?, "ORDER BY s.time, s.id", [])?.0)
     }
 
     /// The snapshot that `spec` means: a name, `latest`, `latest~N` (N before the latest),
@@ -33,21 +34,16 @@ impl Repository {
 
     /// The entry of `/` in a snapshot.
     pub fn root(&self, snapshot: SnapshotId) -> Result<Entry> {
-        let connection = self.connection()?;
-        let root: Option<FolderId> = rusqlite::OptionalExtension::optional(
-            connection
-                .prepare_cached("SELECT l.root FROM snapshots s JOIN lines l ON l.id = s.line WHERE s.id = ?1")?
-                .query_row([snapshot], |row| row.get(0)),
-        )?;
-        drop(connection);
-        let root = root.ok_or_else(|| Error::NoSuchSnapshot(format!("number {snapshot}")))?;
+        let found = Snapshot::one(&*self.connection()?, "WHERE s.id = ?1", [snapshot])?;
+        let root = found.ok_or_else(|| no_such(snapshot))?.root;
         self.folder(snapshot, root)?
             .ok_or_else(|| Error::Damaged(format!("catalog: snapshot {snapshot} lacks its root")))
     }
 
     /// The entry of a folder as it was in a snapshot; `None` if it was not.
     pub fn folder(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Option<Entry>> {
-        self.one_entry("e.child = ?1 AND e.first <= ?2 AND e.last >= ?2", (folder, snapshot))
+        let entry = self.one_entry("e.child = ?1 AND e.first <= ?2 AND e.last >= ?2", (folder, snapshot))?;
+        self.still_there(snapshot).map(|()| entry)
     }
 
     /// One entry by its number.
@@ -57,10 +53,9 @@ impl Repository {
 
     /// The entries of one hard-link group in a snapshot: they are as many as `st_nlink` says.
     pub fn links(&self, snapshot: SnapshotId, link: i64) -> Result<Vec<Entry>> {
-        self.entries(
-            "e.link = ?1 AND e.first <= ?2 AND e.last >= ?2 ORDER BY e.id",
-            (link, snapshot),
-        )
+        let of_group = "e.link = ?1 AND e.first <= ?2 AND e.last >= ?2 ORDER BY e.id";
+        let links = self.entries(of_group, (link, snapshot))?;
+        self.still_there(snapshot).map(|()| links)
     }
 
     /// The entries of a folder in a snapshot; kept in a cache of bounded size.
@@ -80,6 +75,7 @@ impl Repository {
             "e.folder = ?1 AND e.first <= ?2 AND e.last >= ?2",
             (folder, snapshot),
         )?;
+        self.still_there(snapshot)?;
         listing.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         // It may be kept for long, and a list that grew has room for twice as many.
         listing.shrink_to_fit();
@@ -94,6 +90,17 @@ impl Repository {
     /// [`Error::NoSuchPath`] if the snapshot does not have it.
     pub fn lookup(self: &Arc<Self>, snapshot: &Snapshot, path: &[u8]) -> Result<Entry> {
         crate::history::History::lookup(self, snapshot, path)
+    }
+
+    /// Fails if a snapshot was forgotten: what was read of it just now may lack entries. Its row goes first, so if
+    /// that is there after the entries were read, all of them were.
+    fn still_there(&self, snapshot: SnapshotId) -> Result<()> {
+        let connection = self.connection()?;
+        let mut statement = connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM snapshots WHERE id = ?1)")?;
+        match statement.query_row([snapshot], |row| row.get(0))? {
+            true => Ok(()),
+            false => Err(no_such(snapshot)),
+        }
     }
 
     fn is_in_newer_half(&self, snapshot: SnapshotId) -> Result<bool> {

@@ -6,10 +6,12 @@
 mod contents;
 mod ids;
 mod rows;
+mod snapshots;
 
 pub use contents::{Content, Part, parts};
 pub use ids::{IdAllocator, take};
 pub use rows::*;
+pub use snapshots::*;
 
 use std::path::Path;
 use std::time::Duration;

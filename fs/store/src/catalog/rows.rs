@@ -8,87 +8,7 @@ use crate::frame::{Encoding, LARGEST_FRAME_HEADER};
 use crate::layout::{FileKind, GROUP};
 use crate::meta::{decode_extents, decode_xattrs};
 use crate::tree_hash::Value;
-use crate::{ContentId, EntryId, Error, FileId, FolderId, Kind, LineId, Meta, Owner, Result, RunId, SnapshotId};
-
-/// One snapshot: the state of a line at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Its number.
-    pub id: SnapshotId,
-    /// The line that it is of.
-    pub line: LineId,
-    /// `YYYY-MM-DD_HH-MM-SS` in UTC, with `-2`, `-3`… if several fall in a second.
-    pub name: String,
-    /// Seconds since 1970.
-    pub time: i64,
-    /// The host that was snapshot.
-    pub host: String,
-    /// What the user called it.
-    pub tags: Vec<String>,
-    /// The paths that were asked for, absolute.
-    pub roots: Vec<Vec<u8>>,
-    /// The identity of `/` along the line.
-    pub root: FolderId,
-    /// Regular files in it.
-    pub files: u64,
-    /// Folders in it.
-    pub folders: u64,
-    /// Everything else in it: links, devices, pipes, sockets.
-    pub others: u64,
-    /// Sum of its files' sizes, in bytes.
-    pub bytes: u64,
-    /// Bytes that making it added to the repository's files.
-    pub new_bytes: u64,
-    /// Paths that could not be read when it was made.
-    pub unread: u64,
-    /// Sum of the checks of its rows, wrapping.
-    pub check: i64,
-}
-
-/// The columns that [`Snapshot::read`] wants.
-pub const SNAPSHOT: &str =
-    "s.id, s.line, s.name, s.time, l.host, s.tags, l.roots, l.root, s.files, s.folders, s.others,
-    s.bytes, s.stored, s.unread, s.root FROM snapshots s JOIN lines l ON l.id = s.line";
-
-impl Snapshot {
-    /// Reads a row of [`SNAPSHOT`].
-    pub fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let tags: String = row.get(5)?;
-        let roots: Vec<u8> = row.get(6)?;
-        Ok(Snapshot {
-            id: row.get(0)?,
-            line: row.get(1)?,
-            name: row.get(2)?,
-            time: row.get(3)?,
-            host: row.get(4)?,
-            tags: tags.lines().map(str::to_owned).collect(),
-            roots: split_roots(&roots),
-            root: row.get(7)?,
-            files: row.get::<_, i64>(8)? as u64,
-            folders: row.get::<_, i64>(9)? as u64,
-            others: row.get::<_, i64>(10)? as u64,
-            bytes: row.get::<_, i64>(11)? as u64,
-            new_bytes: row.get::<_, i64>(12)? as u64,
-            unread: row.get::<_, i64>(13)? as u64,
-            check: row.get(14)?,
-        })
-    }
-}
-
-/// The roots of a line as the catalog keeps them.
-pub fn join_roots(roots: &[Vec<u8>]) -> Vec<u8> {
-    roots
-        .iter()
-        .flat_map(|root| [root.as_slice(), b"\0"].concat())
-        .collect()
-}
-
-fn split_roots(bytes: &[u8]) -> Vec<Vec<u8>> {
-    bytes
-        .split_inclusive(|&byte| byte == 0)
-        .map(|root| root[..root.len() - 1].to_vec())
-        .collect()
-}
+use crate::{ContentId, EntryId, Error, FileId, FolderId, Kind, Meta, Owner, Result, RunId, SnapshotId};
 
 /// One path with its metadata, alive from a first snapshot to a last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -406,15 +326,4 @@ fn decode_frame_row(bytes: &[u8]) -> Option<FrameRow> {
 /// The check of stored bytes in a [`FrameRow`].
 pub fn stored_check(stored: &[u8]) -> [u8; 8] {
     blake3::hash(stored).as_bytes()[..8].try_into().expect("8 of 32 bytes")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn roots_come_back() {
-        let roots = vec![b"/".to_vec(), b"/home/a\nb".to_vec()];
-        assert_eq!(split_roots(&join_roots(&roots)), roots);
-    }
 }

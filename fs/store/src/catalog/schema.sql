@@ -18,7 +18,8 @@ CREATE TABLE snapshots (
   bytes   INTEGER NOT NULL,          -- sum of the files' sizes
   stored  INTEGER NOT NULL,          -- bytes that the push added to the repository's files
   unread  INTEGER NOT NULL,          -- paths that could not be read
-  root    INTEGER NOT NULL           -- sum of the rows' checks, wrapping at 64 bits
+  root    INTEGER NOT NULL,          -- sum of the rows' checks, wrapping at 64 bits
+  sum     INTEGER NOT NULL           -- check of all above, and of the line's row
 );
 CREATE INDEX snapshots_line ON snapshots (line, id);
 CREATE TABLE folders (

@@ -9,7 +9,7 @@
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use crate::catalog::{ALIVE, SNAPSHOT, Snapshot};
+use crate::catalog::{ALIVE, Snapshot};
 use crate::ingest::rows::Totals;
 use crate::ingest::succession::release;
 use crate::ingest::{Committed, Ingest};
@@ -181,26 +181,25 @@ impl Ingest {
 
     fn insert_snapshot(&self, connection: &Connection, totals: Totals, stored: u64, unread: u64) -> Result<Snapshot> {
         let (time, name) = next_name(connection, self.repository.now())?;
-        connection.execute(
-            "INSERT INTO snapshots (id, line, name, time, tags, files, folders, others, bytes, stored, unread, root)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-            rusqlite::params![
-                self.snapshot,
-                self.line,
-                name,
-                time,
-                self.options.tags.join("\n"),
-                totals.files,
-                totals.folders,
-                totals.others,
-                totals.bytes,
-                stored as i64,
-                unread as i64,
-                totals.check,
-            ],
-        )?;
-        let select = format!("SELECT {SNAPSHOT} WHERE s.id = ?1");
-        Ok(connection.query_row(&select, [self.snapshot], Snapshot::read)?)
+        let snapshot = Snapshot {
+            id: self.snapshot,
+            line: self.line,
+            name,
+            time,
+            host: self.options.host.clone(),
+            tags: self.options.tags.clone(),
+            roots: self.options.roots.clone(),
+            root: self.line_root,
+            files: totals.files as u64,
+            folders: totals.folders as u64,
+            others: totals.others as u64,
+            bytes: totals.bytes as u64,
+            new_bytes: stored,
+            unread,
+            check: totals.check,
+        };
+        snapshot.insert(connection)?;
+        Ok(snapshot)
     }
 }
 

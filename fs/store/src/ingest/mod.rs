@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, TransactionBehavior};
 
-use crate::catalog::{SNAPSHOT, Snapshot, join_roots};
+use crate::catalog::{Snapshot, join_roots};
 use crate::delta::Match;
 use crate::lock::Lock;
 use crate::write::{Budget, ROW, Writer};
@@ -136,13 +136,7 @@ impl Ingest {
             (push, line, snapshot, entry, repository.now()),
         )?;
         let kept = resume::Kept::of(&transaction, push, writer.ids.next(&transaction, "contents")?)?;
-        let base = transaction
-            .query_row(
-                &format!("SELECT {SNAPSHOT} WHERE s.line = ?1 ORDER BY s.id DESC LIMIT 1"),
-                [line],
-                Snapshot::read,
-            )
-            .optional()?;
+        let base = Snapshot::newest(&transaction, line)?;
         transaction.commit()?;
         drop(connection);
         Ok(Ingest {
@@ -212,14 +206,7 @@ impl Repository {
         let Some(line) = line else {
             return Ok((LineId(0), None));
         };
-        let newest = connection
-            .query_row(
-                &format!("SELECT {SNAPSHOT} WHERE s.line = ?1 ORDER BY s.id DESC LIMIT 1"),
-                [line],
-                Snapshot::read,
-            )
-            .optional()?;
-        Ok((line, newest))
+        Ok((line, Snapshot::newest(&connection, line)?))
     }
 }
 

@@ -46,6 +46,23 @@ fn what_cannot_be_read_stays_and_stands_in_nobodys_way() {
 }
 
 #[test]
+fn a_snapshot_that_was_forgotten_is_not_listed_in_part() {
+    let bench = Bench::new();
+    let old = bench.push("host", |push| file(push, "only-then", b"bytes"));
+    bench.push("host", |push| {
+        file(push, "file", b"bytes");
+        push.remove(b"only-then").unwrap();
+    });
+    let reading = bench.reopened();
+    let root = reading.root(old.id).unwrap().child.unwrap();
+    bench.repository.forget(&[old.id]).unwrap();
+    let gone = |result: crate::Result<bool>| matches!(result, Err(crate::Error::NoSuchSnapshot(_)));
+    assert!(gone(reading.list(old.id, root).map(|list| list.is_empty())));
+    assert!(gone(reading.folder(old.id, root).map(|entry| entry.is_some())));
+    assert!(gone(reading.links(old.id, 1).map(|links| links.is_empty())));
+}
+
+#[test]
 fn a_counter_that_went_back_gives_out_no_number_twice() {
     let bench = Bench::new();
     let old = noise(1, 300_000);

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode};
 
-use crate::catalog::{SNAPSHOT, Snapshot};
+use crate::catalog::{DamagedSnapshot, Snapshot};
 use crate::paths::{Paths, Timeline};
 use crate::read::is_lost;
 use crate::{ContentId, Error, FolderId, Hash, LineId, Repository, Result, SnapshotId, TellProgress};
@@ -136,7 +136,11 @@ impl<'a> Verifier<'a> {
         let mut connection = self.repository.connection()?;
         let catalog = connection.transaction()?;
         self.check_integrity(&catalog, thorough)?;
-        self.timeline = Timeline::new(load_snapshots(&catalog)?);
+        let (snapshots, damaged) = Snapshot::find(&catalog, "", [])?;
+        self.timeline = Timeline::new(snapshots);
+        for DamagedSnapshot { id, name } in damaged {
+            self.damage(format!("catalog snapshot {id}"), vec![(b"/".to_vec(), name)]);
+        }
         // One broken place in the catalog must not hide the others.
         for check in [Self::check_rows, Self::check_places] {
             if let Err(error) = check(self, &catalog) {
@@ -219,12 +223,6 @@ impl<'a> Verifier<'a> {
         }
         Ok(paths)
     }
-}
-
-fn load_snapshots(catalog: &Connection) -> Result<Vec<Snapshot>> {
-    let mut statement = catalog.prepare_cached(&format!("SELECT {SNAPSHOT}"))?;
-    let snapshots = statement.query_map([], Snapshot::read)?;
-    Ok(snapshots.collect::<rusqlite::Result<_>>()?)
 }
 
 /// The text of an error that means damage; any other error is given back.
