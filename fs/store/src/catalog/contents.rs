@@ -66,6 +66,16 @@ impl Content {
         }
     }
 
+    /// All contents of this name whose rows are sound: committed ones, and those of `push`.
+    pub fn all_of(connection: &Connection, hash: &Hash, push: Option<PushId>) -> Result<Vec<Self>> {
+        let mut statement = connection.prepare_cached(&format!(
+            "{CONTENT} WHERE substr(hash, 1, 8) = substr(?1, 1, 8) AND hash = ?1 AND (push IS NULL OR push IS ?2)"
+        ))?;
+        let rows = statement.query_map((hash, push), |row| Ok(Self::read(row).unwrap_or(None)))?;
+        let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+        Ok(rows.into_iter().flatten().collect())
+    }
+
     /// Writes the row; `map` of a delta whose stream is too long to be parsed at every opening.
     pub fn write(&self, connection: &Connection, map: Option<&[u8]>) -> Result<()> {
         connection

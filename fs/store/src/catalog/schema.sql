@@ -130,6 +130,9 @@ CREATE TABLE closings (
   entry INTEGER NOT NULL,
   PRIMARY KEY (push, entry)
 ) WITHOUT ROWID;
+CREATE TABLE damaged (
+  content INTEGER PRIMARY KEY        -- could not be read when it was looked at last
+);
 CREATE TABLE going (
   line     INTEGER NOT NULL,
   snapshot INTEGER NOT NULL,         -- forgotten; entries that only it had may be left

@@ -28,7 +28,10 @@ impl Repository {
     /// The chaining values of a content's groups; `None` if it is not here.
     pub fn base_values(&self, hash: &Hash) -> Result<Option<BaseValues>> {
         let connection = self.connection()?;
-        let Some(content) = Content::find(&connection, hash, None)? else {
+        // One that cannot be read is nothing to tell another against.
+        let damaged = super::heal::damaged(&connection)?;
+        let found = Content::find(&connection, hash, None)?;
+        let Some(content) = found.filter(|found| !damaged.contains_key(&(*hash, found.size))) else {
             return Ok(None);
         };
         let parts = match (content.base, content.run) {

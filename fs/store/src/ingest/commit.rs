@@ -10,6 +10,7 @@
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use crate::catalog::{ALIVE, Snapshot};
+use crate::ingest::heal::heal;
 use crate::ingest::rows::Totals;
 use crate::ingest::succession::release;
 use crate::ingest::{Committed, Ingest};
@@ -41,6 +42,8 @@ impl Ingest {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         self.check_base(&transaction)?;
         let (mut deltas, mut freed) = (0, std::mem::take(&mut self.unused_runs));
+        let (healed, left) = heal(&transaction, Some(self.writer.push))?;
+        freed.extend(left);
         freed.extend(self.drop_unnamed(&transaction)?);
         self.check_runs(&transaction)?;
         self.adopt_contents(&transaction)?;
@@ -67,7 +70,12 @@ impl Ingest {
         drop(writer_lock);
         // The snapshot is there; what cannot be tidied up now is by the next command.
         let _ = repository.unlink_dead().and_then(|_| repository.checkpoint());
-        Ok(Committed { snapshot, deltas })
+        let healed = healed.len() as u64 + repository.read_again(&healed).unwrap_or(0);
+        Ok(Committed {
+            snapshot,
+            deltas,
+            healed,
+        })
     }
 
     fn check_base(&self, connection: &Connection) -> Result<()> {

@@ -77,13 +77,13 @@ impl Ingest {
     fn unknown(&self, contents: &[(Hash, u64)]) -> Result<HashSet<Hash>> {
         let connection = self.repository.connection()?;
         let mut unknown = HashSet::new();
-        for (hash, _) in contents {
+        for (hash, size) in contents {
             if self.recent.contains_key(hash) {
                 continue;
             }
             let known = Content::find(&connection, hash, Some(self.writer.push))?;
-            // One that is a delta now becomes whole again by what has just come.
-            if known.is_none_or(|known| known.base.is_some()) {
+            // One that is a delta now, or damaged, becomes whole again by what has just come.
+            if known.is_none_or(|known| known.base.is_some()) || self.is_damaged(*hash, *size) {
                 unknown.insert(*hash);
             }
         }

@@ -187,7 +187,7 @@ impl Ingest {
                 let connection = self.repository.connection()?;
                 let found = Content::find(&connection, &hash, Some(self.writer.push))?;
                 drop(connection);
-                let found = found.filter(|found| found.base.is_none());
+                let found = found.filter(|found| found.base.is_none() && !self.is_damaged(hash, large.size));
                 found.iter().try_for_each(|found| self.check_kept(found))?;
                 found.map(|found| found.id)
             }

@@ -12,6 +12,7 @@
 mod base;
 mod commit;
 mod contents;
+mod heal;
 mod large;
 mod resume;
 mod rows;
@@ -75,6 +76,8 @@ pub struct Ingest {
     /// Folders that were removed; everything in them is closed at the end.
     removed_folders: Vec<FolderId>,
     totals: rows::Totals,
+    /// Contents that are here and could not be read when they were looked at last, by their names and lengths.
+    damaged: HashMap<(Hash, u64), ContentId>,
     /// What an earlier push of the line sent before it died.
     kept: resume::Kept,
     /// Bytes that had been written when rows were flushed last.
@@ -93,6 +96,8 @@ pub struct Committed {
     pub snapshot: Snapshot,
     /// Contents that were turned into reverse deltas.
     pub deltas: u64,
+    /// Damaged contents that are whole again.
+    pub healed: u64,
 }
 
 impl Ingest {
@@ -137,6 +142,7 @@ impl Ingest {
         )?;
         let kept = resume::Kept::of(&transaction, push, writer.ids.next(&transaction, "contents")?)?;
         let base = Snapshot::newest(&transaction, line)?;
+        let damaged = heal::damaged(&transaction)?;
         transaction.commit()?;
         drop(connection);
         Ok(Ingest {
@@ -158,6 +164,7 @@ impl Ingest {
             links: HashMap::new(),
             removed_folders: Vec::new(),
             totals: rows::Totals::default(),
+            damaged,
             kept,
             flushed_at: 0,
             is_over: false,

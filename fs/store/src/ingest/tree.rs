@@ -230,6 +230,10 @@ impl Ingest {
 
     /// The number of a content that was sent or is known.
     fn known_content(&mut self, body: &Body) -> Result<ContentId> {
+        // What was sent for a damaged one takes its place at the commit.
+        if let Some(id) = self.damaged.get(&(body.hash, body.size)) {
+            return Ok(*id);
+        }
         if let Some(id) = self.recent.get(&body.hash) {
             return Ok(*id);
         }

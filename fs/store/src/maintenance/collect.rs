@@ -191,9 +191,12 @@ fn drop_content(connection: &Connection, content: ContentId) -> Result<bool> {
         .optional()?;
     if let Some(base) = base {
         let freed = release(connection, content)?;
-        connection
-            .prepare_cached("DELETE FROM contents WHERE id = ?1")?
-            .execute([content])?;
+        for statement in [
+            "DELETE FROM contents WHERE id = ?1",
+            "DELETE FROM damaged WHERE content = ?1",
+        ] {
+            connection.prepare_cached(statement)?.execute([content])?;
+        }
         drop_runs(connection, &freed, None)?;
         // What it was told against may have been kept for it only.
         remember_base(connection, base)?;

@@ -36,11 +36,19 @@ impl Verifier<'_> {
             // What could not be read is done with as well.
             done = before + size;
             progress(done, total.max(done))?;
-            if let Some(reason) = failure {
-                self.report(id, hash, &reason)?;
+            match failure {
+                Some(reason) => self.report(id, hash, &reason)?,
+                None => self.is_sound(id),
             }
         }
         Ok(())
+    }
+
+    /// Takes a content that could be read off those that are damaged.
+    pub(super) fn is_sound(&mut self, id: ContentId) {
+        if self.damaged.contains(&id) {
+            self.recovered.push(id);
+        }
     }
 
     /// Reads one content to its end; gives what is wrong with it.
@@ -89,7 +97,12 @@ impl Verifier<'_> {
     }
 }
 
-fn hash_of(reader: &ContentReader, block: &mut [u8], step: &mut dyn FnMut(u64) -> Result<()>) -> Result<Hash> {
+/// Reads a content to its end.
+pub(crate) fn hash_of(
+    reader: &ContentReader,
+    block: &mut [u8],
+    step: &mut dyn FnMut(u64) -> Result<()>,
+) -> Result<Hash> {
     let mut hasher = blake3::Hasher::new();
     let mut offset = 0;
     while offset < reader.size() {

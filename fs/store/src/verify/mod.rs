@@ -32,6 +32,7 @@ use crate::paths::{Paths, Timeline};
 use crate::read::is_lost;
 use crate::{ContentId, Error, FolderId, Hash, LineId, Repository, Result, SnapshotId, TellProgress};
 
+pub(crate) use bytes::hash_of;
 pub use share::VerifiedShare;
 
 /// Something that is not as it was written.
@@ -95,6 +96,10 @@ struct Verifier<'a> {
     suspects: Suspects,
     /// Contents whose damage is in the result.
     reported: HashSet<ContentId>,
+    /// Contents that were damaged when they were looked at before.
+    damaged: HashSet<ContentId>,
+    /// Those of them that are not any more.
+    recovered: Vec<ContentId>,
 }
 
 impl Repository {
@@ -109,6 +114,7 @@ impl Repository {
             // Pages that SQLite cannot read end the checks; what was found until then stands.
             verifier.damage(tolerate(error)?, Vec::new());
         }
+        verifier.write_down();
         Ok(verifier.result)
     }
 }
@@ -122,6 +128,8 @@ impl<'a> Verifier<'a> {
             result: Verified::default(),
             suspects: Suspects::default(),
             reported: HashSet::new(),
+            damaged: known_damaged(repository).unwrap_or_default(),
+            recovered: Vec::new(),
         }
     }
 
@@ -166,6 +174,25 @@ impl<'a> Verifier<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Writes down which contents are damaged, so that the next push is asked for them, and which no longer are.
+    fn write_down(&self) {
+        if self.repository.is_read_only() || (self.reported.is_empty() && self.recovered.is_empty()) {
+            return;
+        }
+        let written = self.repository.in_transaction(|rows| {
+            for id in &self.recovered {
+                rows.execute("DELETE FROM damaged WHERE content = ?1", [id])?;
+            }
+            for id in &self.reported {
+                let there = "INSERT OR IGNORE INTO damaged (content) SELECT id FROM contents WHERE id = ?1";
+                rows.execute(there, [id])?;
+            }
+            Ok(())
+        });
+        // On a full disk nobody is asked; the result says it all the same.
+        drop(written);
     }
 
     fn damage(&mut self, what: String, paths: Vec<(Vec<u8>, String)>) {
@@ -223,6 +250,13 @@ impl<'a> Verifier<'a> {
         }
         Ok(paths)
     }
+}
+
+fn known_damaged(repository: &Repository) -> Result<HashSet<ContentId>> {
+    let connection = repository.connection()?;
+    let mut statement = connection.prepare_cached("SELECT content FROM damaged")?;
+    let damaged = statement.query_map([], |row| row.get(0))?;
+    Ok(damaged.collect::<rusqlite::Result<_>>()?)
 }
 
 /// The text of an error that means damage; any other error is given back.

@@ -75,6 +75,7 @@ impl Repository {
                 None
             }
         };
+        verifier.write_down();
         Ok(VerifiedShare {
             verified: verifier.result,
             next,
@@ -149,9 +150,13 @@ impl Verifier<'_> {
         })?;
         self.result.contents += 1;
         self.result.bytes += read;
-        let Some(reason) = failure.filter(|_| !self.reported.contains(&id)) else {
+        let Some(reason) = failure else {
+            self.is_sound(id);
             return Ok(());
         };
+        if self.reported.contains(&id) {
+            return Ok(());
+        }
         // It may be of a snapshot that came since.
         self.timeline = Timeline::new(Snapshot::find(&*self.repository.connection()?, "", [])?.0);
         self.report(id, hash, &reason)
