@@ -121,7 +121,7 @@ fn messages_in_a_wrong_order_end_the_push() {
         ("a folder with a name at the top", vec![enter(b"home")]),
         ("leaving what was not entered", vec![Message::Leave]),
         ("leaving twice", vec![root(), Message::Leave, Message::Leave]),
-        ("entering / twice", vec![root(), Message::Leave, root()]),
+        ("entering / twice", vec![root(), Message::Leave, root(), Message::Leave]),
         ("/ inside /", vec![root(), enter(b"")]),
         ("not to the end", vec![root(), enter(b"home")]),
         ("names backwards", vec![root(), file(b"b"), file(b"a")]),

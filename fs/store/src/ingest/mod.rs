@@ -37,7 +37,7 @@ use crate::write::{Budget, ROW, Writer};
 use crate::{ContentId, Error, FolderId, Hash, LineId, PushId, Repository, Result, RunId, SnapshotId, lock};
 
 use rows::Rows;
-use tree::Level;
+use tree::Entered;
 
 /// What a push is of.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ pub struct Ingest {
     line_root: FolderId,
     snapshot: SnapshotId,
     base: Option<Snapshot>,
-    stack: Vec<Level>,
+    stack: Entered,
     rows: Rows,
     /// Contents of this push that are not in the catalog yet.
     recent: HashMap<Hash, ContentId>,
@@ -153,7 +153,7 @@ impl Ingest {
             line_root,
             snapshot,
             base,
-            stack: Vec::new(),
+            stack: Entered::default(),
             rows: Rows::default(),
             recent: HashMap::new(),
             successions: Vec::new(),

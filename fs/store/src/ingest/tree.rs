@@ -1,5 +1,11 @@
 //! The tree of a push: folders entered and left, entries put and removed.
 
+mod entered;
+#[cfg(test)]
+mod tests;
+
+pub(super) use entered::Entered;
+
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -7,17 +13,9 @@ use crate::catalog::{ALIVE, Content, Entry};
 use crate::ingest::Ingest;
 use crate::ingest::rows::NewRow;
 use crate::layout::SMALL;
-use crate::tree::{Listing, find_name};
+use crate::paths::ABOVE_ROOT;
+use crate::tree::find_name;
 use crate::{ContentId, EntryId, Error, FolderId, Hash, Kind, Meta, Result, SnapshotId};
-
-/// A folder that has been entered and not left.
-pub(super) struct Level {
-    folder: FolderId,
-    /// What the newest snapshot has in it.
-    base: Arc<Listing>,
-    /// The last name that was told; names come in order, each once.
-    last: Option<Vec<u8>>,
-}
 
 /// The bytes of a regular file that is put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +38,7 @@ impl Ingest {
             true => self.base_root(name)?,
             false => self.next_name(name)?,
         };
-        let parent = self.stack.last().map_or(FolderId(0), |level| level.folder);
+        let parent = self.stack.parent().unwrap_or(ABOVE_ROOT);
         let known = old.as_ref().and_then(|old| old.child);
         let folder = match (known, &meta) {
             (Some(folder), _) => folder,
@@ -68,20 +66,13 @@ impl Ingest {
             (Some(folder), Some(base)) => self.repository.list(base.id, folder)?,
             _ => Arc::default(),
         };
-        self.stack.push(Level {
-            folder,
-            base,
-            last: None,
-        });
+        self.stack.enter(folder, base);
         Ok(())
     }
 
     /// Leaves the folder entered last.
     pub fn leave(&mut self) -> Result<()> {
-        self.stack
-            .pop()
-            .map(drop)
-            .ok_or_else(|| Error::Refused("left more folders than were entered".into()))
+        self.stack.leave()
     }
 
     /// Puts anything but a folder into the folder entered last, in place of what had its name.
@@ -104,7 +95,7 @@ impl Ingest {
             self.succeed(old, content);
         }
         let link = link.map(|token| self.link_group(token)).transpose()?;
-        let folder = self.level()?.folder;
+        let folder = self.stack.last()?.folder;
         self.insert(
             folder,
             name,
@@ -127,10 +118,7 @@ impl Ingest {
     /// Checks that `name` may come now; gives what had it in the newest snapshot.
     fn next_name(&mut self, name: &[u8]) -> Result<Option<Entry>> {
         check_name(name)?;
-        let level = self
-            .stack
-            .last_mut()
-            .ok_or_else(|| Error::Refused("a name outside of any folder".into()))?;
+        let level = self.stack.last()?;
         if level
             .last
             .as_deref()
@@ -143,16 +131,10 @@ impl Ingest {
     }
 
     fn base_root(&self, name: &[u8]) -> Result<Option<Entry>> {
-        if !name.is_empty() {
-            return Err(Error::Refused("the first folder is not /".into()));
+        if !name.is_empty() || self.stack.is_over() {
+            return Err(Error::Refused("the first folder is not /, or / comes again".into()));
         }
         self.base.as_ref().map(|base| self.repository.root(base.id)).transpose()
-    }
-
-    fn level(&self) -> Result<&Level> {
-        self.stack
-            .last()
-            .ok_or_else(|| Error::Refused("nothing is entered".into()))
     }
 
     fn new_folder(&mut self) -> Result<FolderId> {

@@ -1,0 +1,36 @@
+//! Trees that no agent of ours tells.
+
+use crate::testing::{Bench, file, folder};
+use crate::{Error, Ingest, Kind, Meta, Result};
+
+/// `told` is refused, in `/` of a line that has a snapshot.
+fn assert_refused(what: &str, told: impl FnOnce(&mut Ingest) -> Result<()>) {
+    let bench = Bench::new();
+    bench.push("host", |push| file(push, "a", b"1"));
+    let mut ingest = bench.begin("host");
+    ingest.enter(b"", None).unwrap();
+    let refused = told(&mut ingest);
+    assert!(matches!(refused, Err(Error::Refused(_))), "{what}: {refused:?}");
+}
+
+fn plain(kind: Kind) -> Meta {
+    Meta::plain(kind, 0o644)
+}
+
+#[test]
+fn the_root_is_entered_once() {
+    for meta in [None, Some(plain(Kind::Folder))] {
+        assert_refused("/ again", |push| {
+            push.put(b"a", plain(Kind::Fifo), None, None)?;
+            push.leave()?;
+            push.enter(b"", meta)
+        });
+    }
+    assert_refused("/ inside /", |push| push.enter(b"", None));
+    assert_refused("left twice", |push| {
+        folder(push, "b", 0o755);
+        push.leave()?;
+        push.leave()?;
+        push.leave()
+    });
+}
