@@ -35,7 +35,7 @@ impl Ingest {
         if !shape_holds || total != Some(length) || contents.iter().any(|(_, size)| *size == 0) {
             return Err(Error::Refused("contents do not fit their frames".into()));
         }
-        let decoded = frames.iter().map(Frame::decode).collect::<Result<Vec<_>>>()?;
+        let decoded = frames.iter().map(received).collect::<Result<Vec<_>>>()?;
         let values = match decoded.as_slice() {
             [one] => self.verify_shared(contents, one)?,
             groups => verify_groups(contents[0], groups)?,
@@ -108,6 +108,36 @@ fn verify_groups((hash, size): (Hash, u64), groups: &[Vec<u8>]) -> Result<Vec<Va
     }
 }
 
+/// Decodes what was sent. Where it does not decode nothing that is stored is damaged.
+pub(super) fn received(frame: &Frame) -> Result<Vec<u8>> {
+    let decoded = frame.decode();
+    decoded.map_err(|_| Error::Refused("a frame was sent that does not decode to its length".into()))
+}
+
 pub(super) fn mismatch(hash: &Hash) -> Error {
     Error::Refused(format!("what was sent as content {hash} is something else"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Bench;
+    use crate::{Encoding, LargeOp};
+
+    #[test]
+    fn a_frame_that_does_not_decode_is_refused_and_no_damage() {
+        let bench = Bench::new();
+        let size = GROUP - 1;
+        let noise = Frame {
+            encoding: Encoding::Zstd,
+            length: size as u32,
+            bytes: vec![0x5a; 100],
+        };
+        let mut ingest = bench.begin("host");
+        let told = ingest.contents(&[(Hash::of(b""), size)], vec![noise.clone()]);
+        assert!(matches!(told, Err(Error::Refused(_))), "{told:?}");
+        ingest.large_begin(None, [0; 16]).unwrap();
+        let told = ingest.large_op(LargeOp::Frame(noise));
+        assert!(matches!(told, Err(Error::Refused(_))), "{told:?}");
+    }
 }

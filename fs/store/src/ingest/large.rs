@@ -25,7 +25,7 @@ use crate::catalog::{Content, Part, Run, parts};
 use crate::delta::{Match, ReadAt};
 use crate::frame::Frame;
 use crate::ingest::Ingest;
-use crate::ingest::contents::mismatch;
+use crate::ingest::contents::{mismatch, received};
 use crate::ingest::rows::NewRow;
 use crate::layout::{GROUP, LARGEST, SEGMENT, SEGMENT_GROUPS};
 use crate::read::{ContentReader, stored_frame};
@@ -233,7 +233,7 @@ impl Ingest {
     }
 
     fn large_frame(&mut self, large: &mut LargeContent, frame: Frame) -> Result<()> {
-        let bytes = frame.decode()?;
+        let bytes = received(&frame)?;
         if large.partial.is_empty() && bytes.len() as u64 == GROUP {
             let value = group_value(large.group(), &bytes);
             return self.add_group(large, Group::New(frame, value), GROUP);
