@@ -69,6 +69,8 @@ pub(crate) fn read(thing: &Thing) -> io::Result<Xattrs> {
         }
     }
     xattrs.sort_unstable();
+    // Some file systems list a name that the system adds by itself.
+    xattrs.dedup_by(|next, one| next.0 == one.0);
     Ok(xattrs)
 }
 

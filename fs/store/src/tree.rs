@@ -3,7 +3,15 @@
 use std::sync::Arc;
 
 use crate::catalog::{ALIVE, ENTRY, Entry, Snapshot};
-use crate::{Error, FolderId, Repository, Result, SnapshotId};
+use crate::{Error, FolderId, Meta, Repository, Result, SnapshotId};
+
+/// Memory that the attributes of a folder's entries may take: a listing is in memory as a whole. Pushes that
+/// would need more are refused; it is more than fragmented images in their thousands take.
+pub(crate) const MOST_ATTRIBUTES: usize = 512 << 20;
+
+/// Memory for the attributes of one entry that is not counted: most have labels and lists of rights, and a
+/// folder may have millions of those.
+const USUAL_ATTRIBUTES: usize = 1 << 10;
 
 /// The entries of one folder in one snapshot, sorted by name, bytewise.
 pub type Listing = Vec<Entry>;
@@ -18,6 +26,11 @@ pub fn find_name<'a>(listing: &'a Listing, name: &[u8]) -> Option<&'a Entry> {
 
 fn no_such(snapshot: SnapshotId) -> Error {
     Error::NoSuchSnapshot(format!("number {snapshot}"))
+}
+
+/// What an entry counts towards [`MOST_ATTRIBUTES`].
+pub(crate) fn attributes(meta: &Meta) -> usize {
+    meta.memory().saturating_sub(USUAL_ATTRIBUTES)
 }
 
 impl Repository {
@@ -125,9 +138,16 @@ impl Repository {
         let connection = self.connection()?;
         let mut statement = connection.prepare_cached(&format!("SELECT {from} WHERE {condition}"))?;
         let mut rows = statement.query(parameters)?;
-        let mut entries = Vec::new();
+        let (mut entries, mut taken) = (Vec::new(), 0);
         while let Some(row) = rows.next()? {
-            entries.push(Entry::read(row)?);
+            let entry = Entry::read(row)?;
+            taken += attributes(&entry.meta);
+            if taken > MOST_ATTRIBUTES {
+                return Err(Error::Refused(
+                    "entries with more attributes than are told at once".into(),
+                ));
+            }
+            entries.push(entry);
         }
         Ok(entries)
     }

@@ -158,6 +158,7 @@ impl Ingest {
 
     /// Ends the life of an entry with the newest snapshot; a folder's identity may live on.
     fn close(&mut self, old: &Entry) -> Result<()> {
+        self.stack.take_off(&old.meta);
         self.add_row(NewRow::Closing(old.id))
     }
 
@@ -188,7 +189,9 @@ impl Ingest {
         child: Option<FolderId>,
         link: Option<i64>,
     ) -> Result<()> {
-        check_owner(&meta)?;
+        let possible = meta.check();
+        possible.map_err(|what| Error::Refused(format!("{}: {what}", lossy(name))))?;
+        self.stack.add(&meta)?;
         let id = {
             let connection = self.repository.connection()?;
             EntryId(self.writer.ids.next(&connection, "entries")?)
@@ -251,18 +254,6 @@ impl Ingest {
             statement.execute((self.writer.push, folder, ALIVE, base.id))?;
         }
         Ok(())
-    }
-}
-
-/// The longest name of an owner; those of Linux have 32 bytes.
-const LONGEST_OWNER: usize = 256;
-
-/// Refuses owners whose names nobody has.
-fn check_owner(meta: &Meta) -> Result<()> {
-    let owner = &meta.owner;
-    match owner.user.len().max(owner.group.len()) <= LONGEST_OWNER {
-        true => Ok(()),
-        false => Err(Error::Refused("an owner's name that is too long".into())),
     }
 }
 

@@ -34,3 +34,15 @@ fn the_root_is_entered_once() {
         push.leave()
     });
 }
+
+#[test]
+fn metadata_that_no_file_has_is_refused() {
+    let mut meta = plain(Kind::Fifo);
+    meta.xattrs = vec![(b"user.a".to_vec(), vec![]); 2];
+    let folder = Meta {
+        kind: Kind::Folder,
+        ..meta.clone()
+    };
+    assert_refused("an attribute twice", |push| push.put(b"b", meta, None, None));
+    assert_refused("of a folder", |push| push.enter(b"b", Some(folder)));
+}
