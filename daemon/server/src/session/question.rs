@@ -9,8 +9,8 @@ use std::sync::Arc;
 use yore_agent::filter::Filter;
 use yore_store::delta::{BlockSum, block_len_for};
 use yore_store::{
-    ContentId, Damage, Error, FolderId, GROUP, Hash, History, Kind, Listing, Repository, Result, SEGMENT, Small,
-    Snapshot, SnapshotId, Verified, Wanted, go_on,
+    ContentId, Damage, Error, FolderId, GROUP, Hash, History, Kind, Listing, Repository, Result, Small, Snapshot,
+    SnapshotId, Verified, Wanted, go_on,
 };
 use yore_wire::{Answer, ListedStep, MOST_READ, MOST_SMALL, Question};
 
@@ -315,19 +315,13 @@ fn list_base(session: &Session, repository: &Arc<Repository>, reply: &mut Reply)
 }
 
 fn base_values(repository: &Repository, hash: &Hash, reply: &mut Reply) -> Result<()> {
-    let Some(values) = repository.base_values(hash)? else {
-        return Ok(());
-    };
-    let per_segment = PIECES * (GROUP as usize) / (SEGMENT as usize);
-    let mut zeros = values.zero_segments.chunks(per_segment.max(1));
-    for groups in values.groups.chunks(PIECES) {
+    repository.tell_base_values(hash, &mut |values| {
         reply.push(Answer::Values {
             size: values.size,
-            groups: groups.to_vec(),
-            zero_segments: zeros.next().unwrap_or_default().to_vec(),
-        })?;
-    }
-    Ok(())
+            groups: values.groups,
+            zero_segments: values.zero_segments,
+        })
+    })
 }
 
 fn signature(

@@ -223,9 +223,22 @@ impl Part {
 /// # Errors
 /// [`Error::Damaged`] if one is missing or its check does not hold.
 pub fn parts(connection: &Connection, content: &Content) -> Result<Vec<Part>> {
-    let mut statement =
-        connection.prepare_cached("SELECT segment, run, value, sum FROM parts WHERE content = ?1 ORDER BY segment")?;
-    let mut rows = statement.query([content.id])?;
+    let all = some_parts(connection, content, 0, i64::MAX)?;
+    match all.len() as u64 == content.size.div_ceil(SEGMENT) {
+        true => Ok(all),
+        false => Err(damaged(content.id)),
+    }
+}
+
+/// At most `count` segments of a large content from number `first` on.
+///
+/// # Errors
+/// [`Error::Damaged`] if one between them is missing or the check of one does not hold.
+pub fn some_parts(connection: &Connection, content: &Content, first: i64, count: i64) -> Result<Vec<Part>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT segment, run, value, sum FROM parts WHERE content = ?1 AND segment >= ?2 ORDER BY segment LIMIT ?3",
+    )?;
+    let mut rows = statement.query((content.id, first, count))?;
     let mut parts = Vec::new();
     let read = |row: &Row<'_>| -> rusqlite::Result<(i64, Part, i64)> {
         Ok((
@@ -239,13 +252,10 @@ pub fn parts(connection: &Connection, content: &Content) -> Result<Vec<Part>> {
     };
     while let Some(row) = rows.next()? {
         let (segment, part, sum) = read(row).map_err(|_| damaged(content.id))?;
-        if segment != parts.len() as i64 || part.sum(content.id, segment as u64) != sum {
+        if segment != first + parts.len() as i64 || part.sum(content.id, segment as u64) != sum {
             return Err(damaged(content.id));
         }
         parts.push(part);
     }
-    match parts.len() as u64 == content.size.div_ceil(SEGMENT) {
-        true => Ok(parts),
-        false => Err(damaged(content.id)),
-    }
+    Ok(parts)
 }

@@ -8,7 +8,7 @@ mod ids;
 mod rows;
 mod snapshots;
 
-pub use contents::{Content, Part, parts};
+pub use contents::{Content, Part, parts, some_parts};
 pub use ids::{IdAllocator, take};
 pub use rows::*;
 pub use snapshots::*;

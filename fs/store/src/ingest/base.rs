@@ -1,75 +1,19 @@
 //! What the sender of a large content asks of the one that it tells it against.
 
+mod values;
+
+pub use values::BaseValues;
+
 use std::sync::Arc;
 
-use crate::catalog::{Content, parts};
 use crate::delta::{BlockSum, LARGEST_BLOCK, ReadAt, SMALLEST_BLOCK};
-use crate::layout::{GROUP, SEGMENT_GROUPS};
 use crate::parallel::by_shares;
-use crate::tree_hash::Value;
 use crate::{ContentReader, Error, Hash, Repository, Result};
 
 /// Stretches of at most 1 MiB, or a block, that are read before their sums are told.
 const STRETCHES: usize = 32;
 
-/// What an agent needs to know of a content to tell a changed one against it.
-#[derive(Clone, Debug)]
-pub struct BaseValues {
-    /// Its length in bytes.
-    pub size: u64,
-    /// For each of its groups the chaining value; `None` where it is not kept and must be
-    /// taken as different.
-    pub groups: Vec<Option<Value>>,
-    /// For each of its segments that is all zeros, the chaining value of the segment.
-    pub zero_segments: Vec<Option<Value>>,
-}
-
 impl Repository {
-    /// The chaining values of a content's groups; `None` if it is not here.
-    pub fn base_values(&self, hash: &Hash) -> Result<Option<BaseValues>> {
-        let connection = self.connection()?;
-        // One that cannot be read is nothing to tell another against.
-        let damaged = super::heal::damaged(&connection)?;
-        let found = Content::find(&connection, hash, None)?;
-        let Some(content) = found.filter(|found| !damaged.contains_key(&(*hash, found.size))) else {
-            return Ok(None);
-        };
-        let parts = match (content.base, content.run) {
-            (None, None) => parts(&connection, &content)?,
-            _ => Vec::new(),
-        };
-        drop(connection);
-        let count = content.size.div_ceil(GROUP) as usize;
-        let mut groups = Vec::with_capacity(count);
-        let mut zero_segments = Vec::with_capacity(parts.len());
-        if let (None, Some(run)) = (content.base, content.run) {
-            let run = self.run(run).map_err(|error| error.into_error())?;
-            if run.position.is_some() {
-                groups.extend(run.frames.iter().map(|frame| Some(frame.value)));
-            }
-        }
-        for part in parts {
-            let left = (count - groups.len()).min(SEGMENT_GROUPS as usize);
-            match part.run {
-                Some(run) => {
-                    let run = self.run(run).map_err(|error| error.into_error())?;
-                    groups.extend(run.frames.iter().map(|frame| Some(frame.value)));
-                    zero_segments.push(None);
-                }
-                None => {
-                    groups.extend(std::iter::repeat_n(None, left));
-                    zero_segments.push((left == SEGMENT_GROUPS as usize).then_some(part.value));
-                }
-            }
-        }
-        groups.resize(count, None);
-        Ok(Some(BaseValues {
-            size: content.size,
-            groups,
-            zero_segments,
-        }))
-    }
-
     /// Tells the sums of the whole blocks in ranges (offset, length) of a content, ascending and apart, with
     /// where each block begins.
     ///

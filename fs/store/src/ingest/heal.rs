@@ -26,7 +26,7 @@ use crate::{ContentId, Hash, LineId, PushId, Repository, Result, RunId};
 const READ_AGAIN: u64 = 256 << 20;
 
 /// Contents that were damaged when they were read last, by their names and lengths; of several rows the first.
-pub(super) fn damaged(connection: &Connection) -> Result<HashMap<(Hash, u64), ContentId>> {
+pub(in crate::ingest) fn damaged(connection: &Connection) -> Result<HashMap<(Hash, u64), ContentId>> {
     let mut statement = connection.prepare_cached(
         "SELECT c.hash, c.size, c.id FROM damaged d JOIN contents c ON c.id = d.content ORDER BY c.id DESC",
     )?;
