@@ -5,6 +5,10 @@ use std::sync::Arc;
 use crate::catalog::{ALIVE, ENTRY, Entry, Snapshot};
 use crate::{Error, FolderId, Meta, Repository, Result, SnapshotId};
 
+/// The longest path of a folder, in bytes: its names, each with a slash. Linux opens no path of more than 4 KiB at
+/// once; trees that are made step by step may be deeper, and whoever goes through them has to hold a path.
+pub const LONGEST_PATH: usize = 64 << 10;
+
 /// Memory that the attributes of a folder's entries may take: a listing is in memory as a whole. Pushes that
 /// would need more are refused; it is more than fragmented images in their thousands take.
 pub(crate) const MOST_ATTRIBUTES: usize = 512 << 20;

@@ -31,13 +31,14 @@ impl Ingest {
     /// `meta` is `None` where the folder itself is as it was.
     ///
     /// # Errors
-    /// [`Error::Refused`] if names are out of order or not names, or if the folder is said to be
-    /// unchanged and is not there.
+    /// [`Error::Refused`] if names are out of order or not names, if the folder is said to be
+    /// unchanged and is not there, or if its path is longer than [`LONGEST_PATH`](crate::LONGEST_PATH).
     pub fn enter(&mut self, name: &[u8], meta: Option<Meta>) -> Result<()> {
         let old = match self.stack.is_empty() {
             true => self.base_root(name)?,
             false => self.next_name(name)?,
         };
+        self.stack.check(name)?;
         let parent = self.stack.parent().unwrap_or(ABOVE_ROOT);
         let known = old.as_ref().and_then(|old| old.child);
         let folder = match (known, &meta) {
@@ -66,7 +67,7 @@ impl Ingest {
             (Some(folder), Some(base)) => self.repository.list(base.id, folder)?,
             _ => Arc::default(),
         };
-        self.stack.enter(folder, base);
+        self.stack.enter(name, folder, base);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::tree::{Listing, MOST_ATTRIBUTES, attributes};
+use crate::tree::{LONGEST_PATH, Listing, MOST_ATTRIBUTES, attributes};
 use crate::{Error, FolderId, Meta, Result};
 
 /// A folder that has been entered and not left.
@@ -12,6 +12,8 @@ pub(super) struct Level {
     pub base: Arc<Listing>,
     /// The last name that was told; names come in order, each once.
     pub last: Option<Vec<u8>>,
+    /// Bytes of its path, with a slash behind each name.
+    path: usize,
     /// Memory that the attributes in it take once the push is a snapshot.
     attributes: usize,
 }
@@ -35,8 +37,26 @@ impl Entered {
         self.is_over
     }
 
-    pub(super) fn enter(&mut self, folder: FolderId, base: Arc<Listing>) {
+    /// Says whether a folder of this name may be entered from the one that is told of.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if its path is longer than [`LONGEST_PATH`].
+    pub(super) fn check(&self, name: &[u8]) -> Result<()> {
+        match self.path(name) <= LONGEST_PATH {
+            true => Ok(()),
+            false => Err(Error::Refused(format!(
+                "a folder whose path is longer than {LONGEST_PATH} bytes"
+            ))),
+        }
+    }
+
+    fn path(&self, name: &[u8]) -> usize {
+        self.levels.last().map_or(0, |level| level.path + name.len() + 1)
+    }
+
+    pub(super) fn enter(&mut self, name: &[u8], folder: FolderId, base: Arc<Listing>) {
         self.levels.push(Level {
+            path: self.path(name),
             folder,
             attributes: base.iter().map(|entry| attributes(&entry.meta)).sum(),
             base,
@@ -97,12 +117,12 @@ mod tests {
         let fit = MOST_ATTRIBUTES / attributes(&heavy);
         let mut entered = Entered::default();
         entered.add(&heavy).expect("`/` itself lies in no folder");
-        entered.enter(FolderId(1), Arc::default());
+        entered.enter(b"", FolderId(1), Arc::default());
         (0..fit).for_each(|_| entered.add(&heavy).unwrap());
         entered.take_off(&heavy);
         entered.add(&heavy).unwrap();
         // Of another folder, and then of the first again.
-        entered.enter(FolderId(2), Arc::default());
+        entered.enter(b"a", FolderId(2), Arc::default());
         entered.add(&heavy).unwrap();
         entered.leave().unwrap();
         let plain = Meta::plain(Kind::Fifo, 0o644);
@@ -127,7 +147,7 @@ mod tests {
             link: None,
         };
         let mut entered = Entered::default();
-        entered.enter(FolderId(1), Arc::new(vec![entry]));
+        entered.enter(b"", FolderId(1), Arc::new(vec![entry]));
         entered.add(&meta).unwrap();
         let refused = entered.add(&meta);
         assert!(matches!(refused, Err(Error::Refused(_))));
