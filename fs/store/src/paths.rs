@@ -12,10 +12,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::catalog::Entry;
 use crate::{Error, FolderId, LineId, Repository, Result, Snapshot, SnapshotId};
 
-/// Paths that are remembered; then all are forgotten.
-const REMEMBERED: usize = 1 << 16;
+/// Bytes of paths that are remembered, about; then all are forgotten.
+const REMEMBERED: usize = 16 << 20;
+
+/// Bytes of a path that is not unusually long.
+const USUAL: usize = 4 << 10;
 
 /// Folders on the way up after which the catalog must be going in circles.
 const DEEPEST: usize = 1 << 16;
@@ -31,10 +35,39 @@ struct Place {
     last: SnapshotId,
 }
 
+impl Place {
+    /// About what it takes in memory, in bytes.
+    fn memory(&self) -> usize {
+        self.path.len() + 128
+    }
+}
+
+/// What a path needs of a folder on the way up. Not its attributes: there may be many folders.
+struct Step {
+    name: Vec<u8>,
+    parent: FolderId,
+    child: Option<FolderId>,
+    first: SnapshotId,
+    last: SnapshotId,
+}
+
+impl From<Entry> for Step {
+    fn from(entry: Entry) -> Self {
+        Step {
+            name: entry.name,
+            parent: entry.folder,
+            child: entry.child,
+            first: entry.first,
+            last: entry.last,
+        }
+    }
+}
+
 /// Finds the paths of folders; bounded memory.
 pub(crate) struct Paths<'a> {
     repository: &'a Repository,
     known: HashMap<FolderId, Vec<Place>>,
+    /// What they take in memory, in bytes.
     remembered: usize,
 }
 
@@ -63,38 +96,38 @@ impl<'a> Paths<'a> {
         let mut at = folder;
         let (mut path, mut first, mut last) = loop {
             if at == ABOVE_ROOT {
-                break (Arc::default(), SnapshotId(i64::MIN), SnapshotId(i64::MAX));
+                break (Vec::new(), SnapshotId(i64::MIN), SnapshotId(i64::MAX));
             }
             if let Some(place) = self.known(at, snapshot) {
-                break (place.path.clone(), place.first, place.last);
+                if at == folder {
+                    return Ok(Some(place.path.clone()));
+                }
+                break (place.path.to_vec(), place.first, place.last);
             }
             let Some(entry) = self.repository.folder(snapshot, at)? else {
                 return Ok(None);
             };
             at = entry.folder;
-            way.push(entry);
+            way.push(Step::from(entry));
             if way.len() > DEEPEST {
                 return Err(Error::Damaged(format!("catalog: folder {folder} lies in itself")));
             }
         };
         // … and down again.
-        for entry in way.into_iter().rev() {
-            if entry.folder != ABOVE_ROOT {
-                path = Arc::new([path.as_slice(), b"/", &entry.name].concat());
+        for step in way.into_iter().rev() {
+            if step.parent != ABOVE_ROOT {
+                path.push(b'/');
+                path.extend(step.name);
             }
-            (first, last) = (first.max(entry.first), last.min(entry.last));
-            if let Some(child) = entry.child {
-                self.remember(
-                    child,
-                    Place {
-                        path: path.clone(),
-                        first,
-                        last,
-                    },
-                );
+            (first, last) = (first.max(step.first), last.min(step.last));
+            let Some(child) = step.child else { continue };
+            // Of a long way down only its end is asked for again soon.
+            if path.len() <= USUAL || child == folder {
+                let path = Arc::new(path.clone());
+                self.remember(child, Place { path, first, last });
             }
         }
-        Ok(Some(path))
+        Ok(Some(Arc::new(path)))
     }
 
     fn known(&self, folder: FolderId, snapshot: SnapshotId) -> Option<&Place> {
@@ -109,7 +142,7 @@ impl<'a> Paths<'a> {
             self.known.clear();
             self.remembered = 0;
         }
-        self.remembered += 1;
+        self.remembered += place.memory();
         self.known.entry(folder).or_default().push(place);
     }
 }
@@ -153,5 +186,39 @@ impl Timeline {
     /// Those snapshots.
     pub fn reached(&self, line: LineId, first: SnapshotId, last: SnapshotId) -> &[Snapshot] {
         &self.line(line)[self.reach(line, first, last)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Bench, file, folder};
+    use crate::tree::LONGEST_PATH;
+
+    #[test]
+    fn paths_of_deep_folders_are_found_in_bounded_memory() {
+        let bench = Bench::new();
+        let name = "x".repeat(255);
+        let depth = LONGEST_PATH / 256 - 1;
+        // All on the way to each of them would take 8 MiB to remember.
+        let chains = ["a", "b", "c", "d"];
+        let snapshot = bench.push("host", |push| {
+            for chain in chains {
+                folder(push, chain, 0o755);
+                (0..depth).for_each(|_| folder(push, &name, 0o755));
+                file(push, "file", b"1");
+                (0..=depth).for_each(|_| push.leave().unwrap());
+            }
+        });
+        let mut paths = Paths::new(&bench.repository);
+        for chain in chains.into_iter().chain(chains) {
+            let path = format!("/{chain}{}", format!("/{name}").repeat(depth));
+            let deepest = bench.repository.lookup(&snapshot, path.as_bytes()).unwrap();
+            let found = paths.of(deepest.child.unwrap(), b"file", snapshot.id).unwrap();
+            assert!(found == Some(format!("{path}/file").into_bytes()), "{chain}");
+            let kept = paths.known.values().flatten().map(Place::memory).sum::<usize>();
+            assert_eq!(kept, paths.remembered);
+            assert!(kept <= REMEMBERED + LONGEST_PATH + 128, "{kept}");
+        }
     }
 }
