@@ -1,7 +1,7 @@
 //! What differs between two snapshots.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::catalog::{Entry, Snapshot};
@@ -23,11 +23,96 @@ pub enum Change {
     Meta(Entry, Entry),
 }
 
-/// A path that is still to be compared.
+/// A name that is in one of two folders, or in both with the same kind.
 struct Pair {
-    path: Vec<u8>,
     a: Option<Entry>,
     b: Option<Entry>,
+}
+
+/// Two folders, or one and nothing, whose names are being gone through.
+struct Level {
+    /// Bytes of their path.
+    path: usize,
+    a: Arc<Listing>,
+    b: Arc<Listing>,
+    /// Where in each.
+    at: (usize, usize),
+}
+
+impl Level {
+    /// The next name of either. Unchanged rows that cannot have anything below them are left out.
+    fn next(&mut self) -> Option<Pair> {
+        loop {
+            let (a, b) = (self.a.get(self.at.0), self.b.get(self.at.1));
+            let order = match (a, b) {
+                (None, None) => return None,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                // What changes its kind is gone first, and then something else.
+                (Some(a), Some(b)) if a.name == b.name && a.meta.kind != b.meta.kind => Ordering::Less,
+                (Some(a), Some(b)) => a.name.cmp(&b.name),
+            };
+            let (a, b) = (a.filter(|_| order.is_le()), b.filter(|_| order.is_ge()));
+            self.at.0 += usize::from(a.is_some());
+            self.at.1 += usize::from(b.is_some());
+            let unchanged = a.zip(b).is_some_and(|(a, b)| a.id == b.id && a.child.is_none());
+            if !unchanged {
+                let (a, b) = (a.cloned(), b.cloned());
+                return Some(Pair { a, b });
+            }
+        }
+    }
+}
+
+/// A walk through two snapshots. Not by recursion: trees may be deeper than a thread's stack.
+struct Walk<'a> {
+    repository: &'a Repository,
+    snapshots: (SnapshotId, SnapshotId),
+    /// Folders with something changed below them, where that is known.
+    touched: Option<HashSet<FolderId>>,
+    /// Of the pair told last: the only path that is held, however many names there are below it.
+    path: Vec<u8>,
+    levels: Vec<Level>,
+}
+
+impl Walk<'_> {
+    /// Goes into the folders of a pair, the one told last.
+    fn enter(&mut self, pair: &Pair) -> Result<()> {
+        let (a, b) = (child(&pair.a), child(&pair.b));
+        let touched = |folder| self.touched.as_ref().is_none_or(|touched| touched.contains(&folder));
+        if a == b && !a.is_some_and(touched) {
+            return Ok(());
+        }
+        let list = |snapshot, folder: Option<FolderId>| match folder {
+            Some(folder) => self.repository.list(snapshot, folder),
+            None => Ok(Arc::default()),
+        };
+        let level = Level {
+            path: self.path.len(),
+            a: list(self.snapshots.0, a)?,
+            b: list(self.snapshots.1, b)?,
+            at: (0, 0),
+        };
+        self.levels.push(level);
+        Ok(())
+    }
+
+    /// The next pair, whose path is then [`path`](Self::path).
+    fn next(&mut self) -> Option<Pair> {
+        loop {
+            let level = self.levels.last_mut()?;
+            self.path.truncate(level.path);
+            match level.next() {
+                Some(pair) => {
+                    let name = pair.a.as_ref().or(pair.b.as_ref()).map(|entry| &entry.name);
+                    self.path.push(b'/');
+                    self.path.extend(name.into_iter().flatten());
+                    return Some(pair);
+                }
+                None => self.levels.pop(),
+            };
+        }
+    }
 }
 
 impl Repository {
@@ -38,50 +123,34 @@ impl Repository {
     /// Along a line this looks only into folders with a changed row below them.
     pub fn diff(&self, a: &Snapshot, b: &Snapshot, change: &mut TellChange<'_>) -> Result<()> {
         let touched = (a.line == b.line).then(|| self.touched(a.id, b.id)).transpose()?;
-        let mut stack = vec![Pair {
+        let mut walk = Walk {
+            repository: self,
+            snapshots: (a.id, b.id),
+            touched,
             path: Vec::new(),
-            a: Some(self.root(a.id)?),
-            b: Some(self.root(b.id)?),
-        }];
-        // A stack of its own: trees may be deeper than a thread's.
-        while let Some(pair) = stack.pop() {
-            let path: &[u8] = if pair.path.is_empty() { b"/" } else { &pair.path };
-            let mut told = ControlFlow::Continue(());
-            if let (Some(old), Some(new)) = (&pair.a, &pair.b) {
-                if old.meta.kind != new.meta.kind {
-                    let Pair { path, a, b } = pair;
-                    stack.push(Pair {
-                        path: path.clone(),
-                        a: None,
-                        b,
-                    });
-                    stack.push(Pair { path, a, b: None });
-                    continue;
-                }
-                if let Some(how) = self.compare(old, new)? {
-                    told = change(path, how);
-                }
-            } else if let Some(old) = &pair.a {
-                told = change(path, Change::Removed(old.clone()));
-            } else if let Some(new) = &pair.b {
-                told = change(path, Change::Added(new.clone()));
-            }
-            if told.is_break() {
+            levels: Vec::new(),
+        };
+        let (a, b) = (self.root(a.id)?, self.root(b.id)?);
+        let mut next = Some(Pair { a: Some(a), b: Some(b) });
+        while let Some(pair) = next {
+            let path: &[u8] = if walk.path.is_empty() { b"/" } else { &walk.path };
+            let how = self.change_of(&pair)?;
+            if how.is_some_and(|how| change(path, how).is_break()) {
                 return Ok(());
             }
-            let (old, new) = (child(&pair.a), child(&pair.b));
-            let same = old == new
-                && touched
-                    .as_ref()
-                    .zip(old)
-                    .is_some_and(|(touched, folder)| !touched.contains(&folder));
-            if !same {
-                let old = old.map_or(Ok(Arc::default()), |folder| self.list(a.id, folder))?;
-                let new = new.map_or(Ok(Arc::default()), |folder| self.list(b.id, folder))?;
-                push_children(&mut stack, &pair.path, &old, &new);
-            }
+            walk.enter(&pair)?;
+            next = walk.next();
         }
         Ok(())
+    }
+
+    fn change_of(&self, pair: &Pair) -> Result<Option<Change>> {
+        Ok(match (&pair.a, &pair.b) {
+            (Some(old), Some(new)) => self.compare(old, new)?,
+            (Some(old), None) => Some(Change::Removed(old.clone())),
+            (None, Some(new)) => Some(Change::Added(new.clone())),
+            (None, None) => None,
+        })
     }
 
     fn compare(&self, old: &Entry, new: &Entry) -> Result<Option<Change>> {
@@ -142,30 +211,4 @@ fn child(entry: &Option<Entry>) -> Option<FolderId> {
         .as_ref()
         .filter(|entry| entry.meta.kind == Kind::Folder)
         .and_then(|entry| entry.child)
-}
-
-/// Puts the names of two listings on the stack, the first name on top. Unchanged rows that
-/// cannot have anything below them are left out.
-fn push_children(stack: &mut Vec<Pair>, path: &[u8], old: &Listing, new: &Listing) {
-    let bottom = stack.len();
-    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
-    loop {
-        let (a, b) = match (old.peek(), new.peek()) {
-            (None, None) => break,
-            (Some(a), Some(b)) if a.name == b.name => (old.next(), new.next()),
-            (Some(a), Some(b)) if a.name < b.name => (old.next(), None),
-            (Some(_), None) => (old.next(), None),
-            _ => (None, new.next()),
-        };
-        let unchanged = a.zip(b).is_some_and(|(a, b)| a.id == b.id && a.child.is_none());
-        if let (false, Some(entry)) = (unchanged, a.or(b)) {
-            let path = [path, b"/", &entry.name].concat();
-            stack.push(Pair {
-                path,
-                a: a.cloned(),
-                b: b.cloned(),
-            });
-        }
-    }
-    stack[bottom..].reverse();
 }

@@ -171,6 +171,40 @@ fn diff_tells_what_changed_in_order() {
 }
 
 #[test]
+fn diff_tells_paths_on_the_way_down_and_up_again() {
+    let bench = Bench::new();
+    let (pipe, mode) = (Meta::plain(Kind::Fifo, 0o644), 0o755);
+    let a = bench.push("host", |push| {
+        folder(push, "a", mode);
+        folder(push, "b", mode);
+        file(push, "c", b"1");
+        push.leave().unwrap();
+        file(push, "d", b"1");
+        push.leave().unwrap();
+        file(push, "e", b"1");
+    });
+    let b = bench.push("host", |push| {
+        push.enter(b"a", None).unwrap();
+        push.put(b"b", pipe.clone(), None, None).unwrap();
+        folder(push, "c", mode);
+        push.leave().unwrap();
+        folder(push, "d", mode);
+        file(push, "f", b"1");
+        push.leave().unwrap();
+        push.leave().unwrap();
+        push.put(b"e", pipe, None, None).unwrap();
+    });
+    let there = [
+        "-/a/b", "-/a/b/c", "+/a/b", "+/a/c", "-/a/d", "+/a/d", "+/a/d/f", "-/e", "+/e",
+    ];
+    assert_eq!(diff(&bench, &a, &b), there);
+    let back = [
+        "-/a/b", "+/a/b", "+/a/b/c", "-/a/c", "-/a/d", "-/a/d/f", "+/a/d", "-/e", "+/e",
+    ];
+    assert_eq!(diff(&bench, &b, &a), back);
+}
+
+#[test]
 fn diff_looks_below_unchanged_folders_and_only_where_something_changed() {
     let bench = Bench::new();
     let tree = |ingest: &mut crate::Ingest, text: &[u8]| {
