@@ -1,5 +1,8 @@
 //! An agent that says what no agent of ours says: it gets an error, and nobody else notices.
 
+#[path = "hostile/tree.rs"]
+mod tree;
+
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -9,7 +12,7 @@ use yore_tests::daemon::Daemon;
 use yore_tests::machine::Machine;
 use yore_tests::raw::{Raw, start};
 use yore_tests::{SOON, noise, until};
-use yore_wire::{Failure, FailureKind, Hello, LONGEST, Message, NEWEST, OLDEST, Packet, Question};
+use yore_wire::{Answer, Failure, FailureKind, Hello, LONGEST, Message, NEWEST, OLDEST, Packet, Question};
 
 /// What the server may take in all, while one agent does its worst and another pushes.
 const MEMORY: u64 = 192 << 20;
@@ -41,13 +44,26 @@ impl Scene {
 
     /// A push has begun, and these messages end it with an error; nothing becomes a snapshot.
     fn assert_refused(&self, what: &str, messages: Vec<Message>) -> Failure {
-        let mut raw = Raw::opened(&self.eve);
-        raw.ask(start("eve"))
-            .unwrap_or_else(|failure| panic!("{what}: {failure:?}"));
-        messages.into_iter().for_each(|message| raw.say(&Packet::Tell(message)));
-        let failure = raw.ask(Question::Commit { unread: 0 });
+        let failure = self.push(messages);
         self.assert_unmoved(what);
         failure.expect_err(what)
+    }
+
+    /// A push of these messages, and what becomes of it.
+    fn push(&self, messages: Vec<Message>) -> Result<Vec<Answer>, Failure> {
+        let mut raw = Raw::opened(&self.eve);
+        raw.ask(start("eve")).expect("it begins");
+        // Many at a time: each that is written by itself travels by itself.
+        for messages in messages.chunks(1000) {
+            let packet = |message: &Message| {
+                let mut bytes = Vec::new();
+                Packet::Tell(message.clone()).write(&mut bytes);
+                bytes
+            };
+            let packets: Vec<u8> = messages.iter().flat_map(packet).collect();
+            raw.write(&packets);
+        }
+        raw.ask(Question::Commit { unread: 0 })
     }
 }
 
@@ -106,79 +122,6 @@ fn large(base: Option<Hash>, ops: Vec<LargeOp>, hash: Hash, size: u64) -> Vec<Me
         .chain(ops)
         .chain([Message::LargeEnd { hash, size }])
         .collect()
-}
-
-#[test]
-fn messages_in_a_wrong_order_end_the_push() {
-    let scene = Scene::new();
-    let file = |name: &[u8]| put(name, None);
-    let enter = |name: &[u8]| Message::Enter {
-        name: name.to_vec(),
-        meta: Some(folder()),
-    };
-    let cases = [
-        ("a name outside of any folder", vec![file(b"a")]),
-        ("a folder with a name at the top", vec![enter(b"home")]),
-        ("leaving what was not entered", vec![Message::Leave]),
-        ("leaving twice", vec![root(), Message::Leave, Message::Leave]),
-        ("entering / twice", vec![root(), Message::Leave, root(), Message::Leave]),
-        ("/ inside /", vec![root(), enter(b"")]),
-        ("not to the end", vec![root(), enter(b"home")]),
-        ("names backwards", vec![root(), file(b"b"), file(b"a")]),
-        ("a name twice", vec![root(), file(b"a"), file(b"a")]),
-        (
-            "removing what is not there",
-            vec![root(), Message::Remove { name: b"x".to_vec() }],
-        ),
-        (
-            "a folder without metadata",
-            vec![
-                root(),
-                Message::Enter {
-                    name: b"x".to_vec(),
-                    meta: None,
-                },
-            ],
-        ),
-        (
-            "a piece of nothing",
-            vec![root(), Message::Large(LargeOp::Zeros { length: 1 })],
-        ),
-        (
-            "the end of nothing",
-            vec![
-                root(),
-                Message::LargeEnd {
-                    hash: Hash::of(b""),
-                    size: 0,
-                },
-            ],
-        ),
-    ];
-    for (what, messages) in cases {
-        let failure = scene.assert_refused(what, messages);
-        assert_eq!(failure.kind, FailureKind::Refused, "{what}: {failure:?}");
-    }
-    assert!(scene.eve.snapshots().is_empty());
-}
-
-#[test]
-fn names_that_no_file_has_end_the_push() {
-    let scene = Scene::new();
-    let names: [&[u8]; 8] = [b"", b".", b"..", b"a/b", b"/", b"a\0", b"../../ann", &[b'x'; 70_000]];
-    for name in names {
-        let what = format!("{:?}", String::from_utf8_lossy(&name[..name.len().min(20)]));
-        let failure = scene.assert_refused(&what, vec![root(), put(name, None), Message::Leave]);
-        assert_eq!(failure.kind, FailureKind::Refused, "{what}: {failure:?}");
-        if !name.is_empty() {
-            let enter = Message::Enter {
-                name: name.to_vec(),
-                meta: Some(folder()),
-            };
-            scene.assert_refused(&what, vec![root(), enter, Message::Leave, Message::Leave]);
-        }
-    }
-    assert!(scene.eve.snapshots().is_empty());
 }
 
 #[test]
