@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 
-use yore_store::{Body, Hash, Kind, MEDIUM, Meta, SMALL};
+use yore_store::{Body, Hash, Kind, LARGEST, MEDIUM, Meta, SMALL};
 
 use crate::folder::open_file;
 use crate::large::{LargeError, LargeFile};
@@ -29,6 +29,9 @@ impl Push<'_> {
             let stat = Stat::of(file.as_fd())?;
             if stat.kind() != Some(Kind::File) {
                 return Err(AgentError::File(io::Error::other("is no regular file any more")));
+            }
+            if stat.size > LARGEST {
+                return Err(AgentError::File(io::Error::other(too_large())));
             }
             let meta = read_meta(item.parent, item.name, &stat, Some(file.as_fd()), self.owners())?;
             let body = match stat.size {
@@ -92,12 +95,11 @@ impl Push<'_> {
     ) -> Result<Body, AgentError> {
         // Its pieces are many messages; what waits for a block would wait with them.
         self.flush()?;
-        let progress = self.progress;
         let large = LargeFile {
             file,
             size: stat.size,
             data: meta.data.as_ref(),
-            progress: &|bytes| progress.bytes(bytes),
+            progress: self.progress,
         };
         let key = short(&Hash::of(path));
         let base = known.and_then(|known| known.hash);
@@ -133,5 +135,11 @@ fn from_large(error: LargeError) -> AgentError {
     match error {
         LargeError::File(error) => AgentError::File(error),
         LargeError::Push(error) => AgentError::Store(error),
+        LargeError::Stopped => AgentError::Stopped,
     }
+}
+
+/// Said of one file, which is left out; the receiver would end the push.
+fn too_large() -> String {
+    format!("is larger than {} TiB, the most that is kept of a file", LARGEST >> 40)
 }

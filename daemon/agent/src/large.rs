@@ -12,9 +12,10 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use yore_store::delta::{Op, Scanner, Signature, block_len_for};
-use yore_store::{BaseValues, Body, DataExtents, GROUP, Hash, SEGMENT, Value, from_groups_and_segments, group_value};
+use yore_store::{BaseValues, Body, DataExtents, GROUP, Hash, SEGMENT, Value, group_value, segment_value};
 
 use crate::destination::Destination;
+use crate::restore::Progress;
 use crate::sender::{GroupHasher, LargeSender};
 
 /// What can go wrong: with the file, or with the push.
@@ -26,6 +27,9 @@ pub(crate) enum LargeError {
     /// The push has failed.
     #[error(transparent)]
     Push(#[from] yore_store::Error),
+    /// Somebody wants the push to end.
+    #[error("it was stopped")]
+    Stopped,
 }
 
 type Result<T> = std::result::Result<T, LargeError>;
@@ -38,8 +42,8 @@ pub(crate) struct LargeFile<'a> {
     pub size: u64,
     /// Where it has data, if it is sparse.
     pub data: Option<&'a DataExtents>,
-    /// Told of bytes that have been gone through.
-    pub progress: &'a dyn Fn(u64),
+    /// Told of bytes that have been gone through; asked at every group whether to go on.
+    pub progress: &'a dyn Progress,
 }
 
 /// How a group is told.
@@ -55,37 +59,88 @@ enum Way {
     Changed,
 }
 
-/// The chaining values of a file's groups, and what they say.
+/// The chaining values of a file's groups, and what they say. Holes may be long: a whole segment in
+/// one has a value and its groups have none.
 pub(crate) struct Scan {
     /// Its name.
     pub hash: Hash,
-    /// A value a group; nothing for those of the segments below.
-    values: Vec<Value>,
-    /// Whole segments in holes, by their numbers, that are zeros in the base too: their values are known.
+    /// A value a group, by segments; none for the segments below.
+    values: Vec<Vec<Value>>,
+    /// Whole segments in holes, by their numbers, with their values.
     zero_segments: HashMap<u64, Value>,
+}
+
+impl Scan {
+    /// The value of a group; any where that of its segment stands for it.
+    fn value(&self, group: u64) -> Value {
+        let groups = &self.values[(group * GROUP / SEGMENT) as usize];
+        let value = groups.get((group % (SEGMENT / GROUP)) as usize);
+        value.copied().unwrap_or_default()
+    }
 }
 
 impl LargeFile<'_> {
     /// Reads the file and hashes it. What is a hole and was zeros in `base` is not hashed again.
     pub fn scan(&self, base: Option<&BaseValues>) -> Result<Scan> {
-        let mut values = Vec::with_capacity(self.groups() as usize);
-        let mut buffer = vec![0; GROUP as usize];
-        let zero_segments = self.zero_segments(base);
-        for group in 0..self.groups() {
-            if zero_segments.contains_key(&(group * GROUP / SEGMENT)) {
-                values.push(Value::default());
-                (self.progress)(GROUP);
-                continue;
+        let mut scan = Scan {
+            hash: Hash([0; 32]),
+            values: Vec::new(),
+            zero_segments: self.zero_segments(base),
+        };
+        let mut name = GroupHasher::default();
+        for segment in 0..self.size.div_ceil(SEGMENT) {
+            let values = match scan.zero_segments.get(&segment) {
+                Some(value) => {
+                    self.passed(SEGMENT)?;
+                    name.segment(*value);
+                    Vec::new()
+                }
+                None => self.scan_segment(segment, &mut name)?,
+            };
+            match self.is_long_hole(segment) && !values.is_empty() {
+                true => {
+                    scan.zero_segments.insert(segment, segment_value(SEGMENT, &values));
+                    scan.values.push(Vec::new());
+                }
+                false => scan.values.push(values),
             }
-            let bytes = self.read_group(group, &mut buffer)?;
-            values.push(group_value(group, bytes));
-            (self.progress)(bytes.len() as u64);
         }
-        Ok(Scan {
-            hash: from_groups_and_segments(self.size, &values, &zero_segments),
-            values,
-            zero_segments,
-        })
+        scan.hash = name.finish().hash;
+        Ok(scan)
+    }
+
+    /// The values of a segment's groups.
+    fn scan_segment(&self, segment: u64, name: &mut GroupHasher) -> Result<Vec<Value>> {
+        let mut buffer = vec![0; GROUP as usize];
+        let first = segment * SEGMENT / GROUP;
+        let groups = first..self.groups().min(first + SEGMENT / GROUP);
+        let value = |group| {
+            let bytes = self.read_group(group, &mut buffer)?;
+            let value = group_value(group, bytes);
+            name.values([value], bytes.len() as u64);
+            self.passed(bytes.len() as u64)?;
+            Ok(value)
+        };
+        groups.map(value).collect()
+    }
+
+    /// Whether a whole segment, of several, lies in a hole.
+    fn is_long_hole(&self, segment: u64) -> bool {
+        let (start, end) = (segment * SEGMENT, (segment + 1) * SEGMENT);
+        self.size > SEGMENT && end <= self.size && self.has_no_data(start, end)
+    }
+
+    /// Counts bytes that have been gone through.
+    fn passed(&self, bytes: u64) -> Result<()> {
+        self.progress.bytes(bytes);
+        self.go_on()
+    }
+
+    fn go_on(&self) -> Result<()> {
+        match self.progress.is_stopped() {
+            true => Err(LargeError::Stopped),
+            false => Ok(()),
+        }
     }
 
     /// Whole segments that lie in holes and are zeros in the base too, with their values.
@@ -113,7 +168,7 @@ impl LargeFile<'_> {
                 true => sender.zeros(bytes.len() as u64)?,
                 false => sender.literal(bytes)?,
             }
-            (self.progress)(bytes.len() as u64);
+            self.passed(bytes.len() as u64)?;
         }
         sender.end(name.finish())
     }
@@ -143,7 +198,7 @@ impl LargeFile<'_> {
             let way = ways[group as usize];
             let count = ways[group as usize..].iter().take_while(|next| **next == way).count() as u64;
             let (length, groups) = (self.length_of(group, count), group..group + count);
-            let values = &scan.values[group as usize..(group + count) as usize];
+            let values = groups.clone().map(|group| scan.value(group));
             match way {
                 Way::Same => sender.same(count, length)?,
                 Way::Kept => sender.kept(count, length)?,
@@ -163,14 +218,14 @@ impl LargeFile<'_> {
         let is_same = |group: u64| {
             base.is_some_and(|(_, values)| {
                 self.group_length(group) == GROUP.min(values.size.saturating_sub(group * GROUP))
-                    && values.groups.get(group as usize).copied().flatten() == Some(scan.values[group as usize])
+                    && values.groups.get(group as usize).copied().flatten() == Some(scan.value(group))
             })
         };
         let way = |group| match group {
             group if scan.zero_segments.contains_key(&(group * GROUP / SEGMENT)) => Way::Hole,
             group if is_same(group) => Way::Same,
             group if self.is_hole(group) => Way::Hole,
-            group if kept.get(&group) == Some(&scan.values[group as usize]) => Way::Kept,
+            group if kept.get(&group) == Some(&scan.value(group)) => Way::Kept,
             _ => Way::Changed,
         };
         (0..self.groups()).map(way).collect()
@@ -187,6 +242,7 @@ impl LargeFile<'_> {
     ) -> Result<()> {
         let Some(signature) = signature else {
             for group in groups {
+                self.go_on()?;
                 let bytes = self.read_group(group, buffer)?;
                 name.update(bytes);
                 sender.literal(bytes)?;
@@ -198,6 +254,7 @@ impl LargeFile<'_> {
             Op::Copy { from, len } => sender.copy(from, len),
         });
         for group in groups {
+            self.go_on()?;
             let bytes = self.read_group(group, buffer)?;
             name.update(bytes);
             scanner.push(bytes)?;
@@ -289,7 +346,6 @@ impl LargeFile<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use yore_store::segment_value;
 
     /// The name of a file with data at these places, when all else was zeros in the base too.
     fn scanned(size: u64, data: &[(u64, u64)], base: Option<&BaseValues>) -> (Hash, usize) {
@@ -303,10 +359,50 @@ mod tests {
             file: &file,
             size,
             data: Some(&extents),
-            progress: &|_| {},
+            progress: &(),
         };
-        let scan = large.scan(base).unwrap();
-        (scan.hash, scan.zero_segments.len())
+        (large.scan(base).unwrap().hash, large.zero_segments(base).len())
+    }
+
+    #[test]
+    fn a_hole_is_remembered_by_its_segments() {
+        let (file, extents) = (tempfile::tempfile().unwrap(), vec![(0, 5)]);
+        file.write_all_at(b"first", 0).unwrap();
+        let size = 5 * SEGMENT + 7;
+        file.set_len(size).unwrap();
+        let large = LargeFile {
+            file: &file,
+            size,
+            data: Some(&extents),
+            progress: &(),
+        };
+        let scan = large.scan(None).unwrap();
+        let groups: Vec<_> = scan.values.iter().map(Vec::len).collect();
+        assert_eq!(groups, [SEGMENT as usize / GROUP as usize, 0, 0, 0, 0, 1]);
+        let mut bytes = vec![0; size as usize];
+        bytes[..5].copy_from_slice(b"first");
+        assert_eq!(scan.hash, Hash::of(&bytes));
+    }
+
+    /// Stops after some groups.
+    struct Stops(std::sync::atomic::AtomicU64);
+
+    impl Progress for Stops {
+        fn is_stopped(&self) -> bool {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 3
+        }
+    }
+
+    #[test]
+    fn whoever_stops_does_not_wait_for_the_end_of_a_hole() {
+        let file = tempfile::tempfile().unwrap();
+        let large = LargeFile {
+            file: &file,
+            size: 1 << 60,
+            data: Some(&vec![]),
+            progress: &Stops(0.into()),
+        };
+        assert!(matches!(large.scan(None), Err(LargeError::Stopped)));
     }
 
     #[test]

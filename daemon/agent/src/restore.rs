@@ -132,7 +132,8 @@ pub trait Progress: Sync {
     fn bytes(&self, _more: u64) {}
     /// One more thing is in place.
     fn item(&self) {}
-    /// Whether a push is to end without a snapshot; asked at every name.
+    /// Whether a push is to end without a snapshot; asked at every name, and inside a
+    /// large file at every group.
     fn is_stopped(&self) -> bool {
         false
     }

@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 
 use yore_store::{
-    Body, Compression, Frame, GROUP, Hash, LargeOp, Result, Value, from_groups_and_segments, group_value,
+    Body, Compression, Frame, GROUP, Hash, LargeOp, Result, SEGMENT, Value, group_value, root_value, segment_value,
 };
 use yore_wire::Message;
 
 use crate::destination::Destination;
+
+/// Groups in a segment.
+const SEGMENT_GROUPS: u64 = SEGMENT / GROUP;
 
 /// Turns stretches of a content into messages: literals into frames that end where groups
 /// end, so that those of whole groups can be stored as they are sent.
@@ -112,22 +115,26 @@ impl<'a> LargeSender<'a> {
     }
 }
 
-/// Names a content of more than one group that is told in order.
+/// Names a content of more than one group that is told in order. Groups become segments as they
+/// come: 8 MiB a TiB.
 #[derive(Default)]
 pub(crate) struct GroupHasher {
     /// Bytes of the group that is not complete.
     group: Vec<u8>,
+    /// The values of the last segment's groups.
     values: Vec<Value>,
+    /// The values of the segments before it.
+    segments: Vec<Value>,
     /// The values of whole segments, by their numbers, whose groups have none.
-    segments: HashMap<u64, Value>,
+    known: HashMap<u64, Value>,
     size: u64,
 }
 
 impl GroupHasher {
     /// A content of which some whole segments have these values, by their numbers.
-    pub fn with_segments(segments: HashMap<u64, Value>) -> Self {
+    pub fn with_segments(known: HashMap<u64, Value>) -> Self {
         GroupHasher {
-            segments,
+            known,
             ..GroupHasher::default()
         }
     }
@@ -138,7 +145,7 @@ impl GroupHasher {
         while !bytes.is_empty() {
             let take = (GROUP as usize - self.group.len()).min(bytes.len());
             if take as u64 == GROUP {
-                self.values.push(group_value(self.values.len() as u64, &bytes[..take]));
+                self.push(group_value(self.groups(), &bytes[..take]));
             } else {
                 self.group.extend_from_slice(&bytes[..take]);
                 if self.group.len() as u64 == GROUP {
@@ -150,10 +157,16 @@ impl GroupHasher {
     }
 
     /// Groups whose values are known, `length` bytes in all; only after whole groups.
-    pub fn values(&mut self, values: &[Value], length: u64) {
+    pub fn values(&mut self, values: impl IntoIterator<Item = Value>, length: u64) {
         debug_assert!(self.group.is_empty());
-        self.values.extend_from_slice(values);
+        values.into_iter().for_each(|value| self.push(value));
         self.size += length;
+    }
+
+    /// A whole segment whose value is known; only after whole segments, and never the only one.
+    pub fn segment(&mut self, value: Value) {
+        self.known.insert(self.groups() / SEGMENT_GROUPS, value);
+        self.values([Value::default(); SEGMENT_GROUPS as usize], SEGMENT);
     }
 
     /// Its name and length.
@@ -161,14 +174,68 @@ impl GroupHasher {
         if !self.group.is_empty() {
             self.end_group();
         }
+        // The groups of a content of one segment are right below its name.
+        if !self.segments.is_empty() {
+            self.end_segment(self.size - self.segments.len() as u64 * SEGMENT);
+        }
+        let below = match self.segments.is_empty() {
+            true => &self.values,
+            false => &self.segments,
+        };
         Body {
-            hash: from_groups_and_segments(self.size, &self.values, &self.segments),
+            hash: root_value(self.size, below).expect("a value for each of its parts"),
             size: self.size,
         }
     }
 
+    fn groups(&self) -> u64 {
+        self.segments.len() as u64 * SEGMENT_GROUPS + self.values.len() as u64
+    }
+
+    fn push(&mut self, value: Value) {
+        if self.values.len() as u64 == SEGMENT_GROUPS {
+            self.end_segment(SEGMENT);
+        }
+        self.values.push(value);
+    }
+
     fn end_group(&mut self) {
-        self.values.push(group_value(self.values.len() as u64, &self.group));
+        self.push(group_value(self.groups(), &self.group));
         self.group.clear();
+    }
+
+    fn end_segment(&mut self, length: u64) {
+        let known = self.known.remove(&(self.segments.len() as u64));
+        let value = known.unwrap_or_else(|| segment_value(length, &self.values));
+        self.segments.push(value);
+        self.values.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_does_not_depend_on_how_its_parts_are_told() {
+        let bytes: Vec<u8> = (0..3 * SEGMENT + 777).map(|i| (i % 251) as u8).collect();
+        let group_of = |(i, group): (usize, &[u8])| group_value(i as u64, group);
+        for size in [GROUP + 1, SEGMENT, SEGMENT + 1, 2 * SEGMENT, 3 * SEGMENT + 777] {
+            let bytes = &bytes[..size as usize];
+            let mut told = GroupHasher::default();
+            bytes.chunks(100_003).for_each(|part| told.update(part));
+            let values: Vec<Value> = bytes.chunks(GROUP as usize).enumerate().map(group_of).collect();
+            let mut known = GroupHasher::default();
+            if size > SEGMENT {
+                let (first, rest) = values.split_at(SEGMENT_GROUPS as usize);
+                known.segment(segment_value(SEGMENT, first));
+                known.values(rest.iter().copied(), size - SEGMENT);
+            } else {
+                known.values(values, size);
+            }
+            for name in [told.finish(), known.finish()] {
+                assert_eq!((name.hash, name.size), (Hash::of(bytes), size), "{size}");
+            }
+        }
     }
 }
