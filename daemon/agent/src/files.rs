@@ -8,7 +8,7 @@ use yore_store::{Body, Hash, Kind, LARGEST, MEDIUM, Meta, SMALL};
 
 use crate::folder::open_file;
 use crate::large::{LargeError, LargeFile};
-use crate::metadata::{Stat, read_meta};
+use crate::metadata::Stat;
 use crate::push::{Push, short};
 use crate::snapshot::AgentError;
 use crate::state::Seen;
@@ -33,7 +33,7 @@ impl Push<'_> {
             if stat.size > LARGEST {
                 return Err(AgentError::File(io::Error::other(too_large())));
             }
-            let meta = read_meta(item.parent, item.name, &stat, Some(file.as_fd()), self.owners())?;
+            let meta = self.meta(item, &stat, Some(file.as_fd()))?;
             let body = match stat.size {
                 0 => None,
                 size if size <= MEDIUM => self.read_medium(&mut file, size, known)?,

@@ -15,6 +15,9 @@ use crate::xattrs::{self, Thing};
 /// list would cost more than the zeros.
 const MOST_EXTENTS: usize = 100_000;
 
+/// The longest name of a user or group that a repository takes.
+const LONGEST_OWNER: usize = 256;
+
 /// The part of `struct stat` that tells whether a thing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
@@ -99,9 +102,12 @@ pub struct OwnerNames {
 }
 
 impl OwnerNames {
-    /// The owner with these numbers; names that are unknown or not UTF-8 are empty.
+    /// The owner with these numbers; names that are unknown, not UTF-8 or too long are empty.
     pub fn owner(&mut self, uid: u32, gid: u32) -> Owner {
-        let text = |name: &std::ffi::OsStr| name.to_str().unwrap_or_default().to_owned();
+        let text = |name: &std::ffi::OsStr| {
+            let text = name.to_str().filter(|name| name.len() <= LONGEST_OWNER);
+            text.unwrap_or_default().to_owned()
+        };
         let user = self.users.entry(uid).or_insert_with(|| {
             uzers::get_user_by_uid(uid)
                 .map(|user| text(user.name()))
@@ -121,6 +127,15 @@ impl OwnerNames {
     }
 }
 
+/// Metadata as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The metadata.
+    pub meta: Meta,
+    /// Its extended attributes are left out: they are too large.
+    pub stripped: bool,
+}
+
 /// Reads the metadata of `name` in `dir` (empty: of `dir` itself), whose `stat`
 /// the caller has. `open` is its own descriptor where there is one already, not
 /// opened with `O_PATH`; its file offset may be moved.
@@ -133,13 +148,15 @@ pub fn read_meta(
     stat: &Stat,
     open: Option<BorrowedFd>,
     owners: &mut OwnerNames,
-) -> io::Result<Meta> {
+) -> io::Result<Found> {
     let name = at_name(name);
     let kind = stat
         .kind()
         .ok_or_else(|| io::Error::other(format!("unknown kind of file, mode {:o}", stat.mode)))?;
     let device = matches!(kind, Kind::CharDevice | Kind::BlockDevice);
-    Ok(Meta {
+    let xattrs = xattrs::read(&open.map_or_else(|| Thing::at(dir, name), Thing::Open))?;
+    let stripped = xattrs.is_none();
+    let meta = Meta {
         kind,
         mode: stat.mode & 0o7777,
         owner: owners.owner(stat.uid, stat.gid),
@@ -150,12 +167,13 @@ pub fn read_meta(
             Kind::Symlink => readlinkat(dir, name, Vec::new())?.into_bytes(),
             _ => Vec::new(),
         },
-        xattrs: xattrs::read(&open.map_or_else(|| Thing::at(dir, name), Thing::Open))?,
+        xattrs: xattrs.unwrap_or_default(),
         data: match kind {
             Kind::File => sparse_extents(dir, name, stat, open)?,
             _ => None,
         },
-    })
+    };
+    Ok(Found { meta, stripped })
 }
 
 /// The data extents of a regular file that occupies less than its size.

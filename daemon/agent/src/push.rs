@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::os::fd::BorrowedFd;
 
 use yore_store::{Body, Hash, Kind, Meta, SMALL};
 use yore_wire::Message;
@@ -195,7 +196,7 @@ impl<'a> Push<'a> {
 
     /// Metadata of something that is no regular file.
     fn plain_item(&mut self, item: &Visited, known: Option<Seen>) -> Result<(), AgentError> {
-        match read_meta(item.parent, item.name, &item.stat, item.open, &mut self.owners) {
+        match self.meta(item, &item.stat, item.open) {
             Ok(meta) => self.put(item, &item.stat, meta, None, known),
             Err(error) => {
                 self.keep(item.path, &error);
@@ -257,7 +258,7 @@ impl<'a> Push<'a> {
         };
         let read = match sent_before {
             Some(body) => {
-                let meta = read_meta(item.parent, item.name, &item.stat, None, &mut self.owners);
+                let meta = self.meta(item, &item.stat, None);
                 meta.map(|meta| (item.stat, meta, body)).map_err(AgentError::from)
             }
             None => self.read_file(item, known.as_ref()),
@@ -292,8 +293,13 @@ impl<'a> Push<'a> {
         Ok(self.state.remove(folder, known)?)
     }
 
-    pub(crate) fn owners(&mut self) -> &mut OwnerNames {
-        &mut self.owners
+    /// Metadata of what the walk has come to, through its own descriptor where there is one.
+    pub(crate) fn meta(&mut self, item: &Visited, stat: &Stat, open: Option<BorrowedFd>) -> io::Result<Meta> {
+        let found = read_meta(item.parent, item.name, stat, open, &mut self.owners)?;
+        if found.stripped {
+            self.note(item.path, "its extended attributes are too large; kept without them");
+        }
+        Ok(found.meta)
     }
 
     /// Whether the repository has a content, or this push has sent it.
@@ -325,7 +331,7 @@ impl Visitor for Push<'_> {
             .is_some_and(|known| known.child.is_some() && self.is_as_it_was(&folder.stat, known));
         let meta = match as_it_was {
             true => None,
-            false => match read_meta(folder.parent, folder.name, &folder.stat, folder.open, &mut self.owners) {
+            false => match self.meta(folder, &folder.stat, folder.open) {
                 Ok(meta) => Some(meta),
                 Err(error) => {
                     self.note(folder.path, error.to_string());

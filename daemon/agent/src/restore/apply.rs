@@ -117,7 +117,7 @@ fn give_owner(thing: BorrowedFd, stat: &Stat, meta: &Meta) -> io::Result<bool> {
 
 /// How many attributes could not be given.
 fn give_xattrs(thing: &Thing, path: &str, meta: &Meta) -> io::Result<u64> {
-    for (old, _) in xattrs::read(thing)? {
+    for (old, _) in xattrs::read(thing)?.unwrap_or_default() {
         let ours = old.starts_with(b"user.") || old.starts_with(b"system.posix_acl_");
         if ours && !meta.xattrs.iter().any(|(new, _)| *new == old) {
             removexattr(path, old.as_slice())?;

@@ -418,7 +418,9 @@ fn metadata_is_read_as_it_was_given() {
         let applied = apply_meta(dir.as_fd(), name.as_bytes(), &meta).unwrap();
         assert_eq!(applied, Applied::default());
         let stat = Stat::at(dir.as_fd(), name.as_bytes()).unwrap();
-        let read = read_meta(dir.as_fd(), name.as_bytes(), &stat, None, &mut OwnerNames::default()).unwrap();
+        let read = read_meta(dir.as_fd(), name.as_bytes(), &stat, None, &mut OwnerNames::default())
+            .unwrap()
+            .meta;
         assert_eq!(read, meta);
     }
     // Attributes that the snapshot does not have go.

@@ -20,6 +20,9 @@ use crate::metadata::Stat;
 const CACHE_TAG: &[u8] = b"CACHEDIR.TAG";
 const CACHE_SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
+/// The longest name that a repository takes.
+const LONGEST_NAME: usize = 255;
+
 /// A folder on the current path.
 struct Level<'a> {
     /// What is still to be visited in it.
@@ -218,6 +221,9 @@ impl<'a, V: Visitor> Walker<'a, V> {
         if !place.is_named() && self.options.filter.matches(&self.path, folder) {
             return Ok(Found::Left(SkipReason::Excluded));
         }
+        if let Err(error) = check_name(place.name) {
+            return Ok(Found::Unreadable(error));
+        }
         if !folder {
             return Ok(Found::Item(stat));
         }
@@ -338,6 +344,14 @@ impl<'a, V: Visitor> Walker<'a, V> {
     }
 }
 
+/// Refuses names that no repository takes: vfat and NTFS let them have 255 units of UTF-16.
+fn check_name(name: &[u8]) -> io::Result<()> {
+    match name.len() > LONGEST_NAME {
+        true => Err(io::Error::other(format!("its name has more than {LONGEST_NAME} bytes"))),
+        false => Ok(()),
+    }
+}
+
 /// Whether a folder could not be opened because it is none any more.
 fn is_no_folder(error: &io::Error) -> bool {
     [Errno::NOTDIR, Errno::LOOP]
@@ -390,4 +404,15 @@ pub(crate) fn is_cache(folder: BorrowedFd) -> bool {
     let mut start = [0; CACHE_SIGNATURE.len()];
     open_file(folder, CACHE_TAG).is_ok_and(|tag| std::fs::File::from(tag).read_exact(&mut start).is_ok())
         && start == CACHE_SIGNATURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_measured_in_bytes() {
+        check_name("字".repeat(85).as_bytes()).unwrap();
+        assert!(check_name("字".repeat(86).as_bytes()).is_err());
+    }
 }
