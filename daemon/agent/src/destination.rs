@@ -5,8 +5,8 @@ use std::sync::{Arc, LazyLock};
 
 use yore_store::delta::{Signature, SignatureBuilder};
 use yore_store::{
-    BaseValues, Budget, Committed, Compression, Entry, Error, Hash, Ingest, Limit, PushOptions, Repository, Result,
-    Snapshot, Unlimited, Value,
+    BaseValues, Budget, Committed, Compression, Entry, Error, Hash, Ingest, Limit, Listing, PushOptions, Repository,
+    Result, Snapshot, Unlimited, Value,
 };
 use yore_wire::{Message, deliver};
 
@@ -256,29 +256,76 @@ impl Questions for Here {
 
     fn listing(&self, base: &Snapshot, tell: &mut dyn FnMut(Listed<'_>) -> Result<()>) -> Result<()> {
         let root = self.0.root(base.id)?;
-        self.list_folder(base, &root, tell)
+        tell(Listed::Enter(&root))?;
+        // Not by recursion: a tree may be deeper than a stack.
+        let mut levels = vec![self.list_in(base, &root)?];
+        while let Some((listing, next)) = levels.last_mut() {
+            let Some(entry) = listing.get(*next).cloned() else {
+                levels.pop();
+                tell(Listed::Leave)?;
+                continue;
+            };
+            *next += 1;
+            match entry.child {
+                Some(_) => {
+                    tell(Listed::Enter(&entry))?;
+                    levels.push(self.list_in(base, &entry)?);
+                }
+                None => {
+                    let hash = entry.content.map(|content| self.0.content_hash(content)).transpose()?;
+                    tell(Listed::Item(&entry, hash))?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 
 impl Here {
-    fn list_folder(
-        &self,
-        base: &Snapshot,
-        folder: &Entry,
-        tell: &mut dyn FnMut(Listed<'_>) -> Result<()>,
-    ) -> Result<()> {
-        tell(Listed::Enter(folder))?;
-        if let Some(child) = folder.child {
-            for entry in self.0.list(base.id, child)?.iter() {
-                match entry.child {
-                    Some(_) => self.list_folder(base, entry, tell)?,
-                    None => {
-                        let hash = entry.content.map(|content| self.0.content_hash(content)).transpose()?;
-                        tell(Listed::Item(entry, hash))?;
-                    }
-                }
-            }
+    /// What is in a folder, and that the first of it is next.
+    fn list_in(&self, base: &Snapshot, folder: &Entry) -> Result<(Arc<Listing>, usize)> {
+        let listing = folder.child.map(|child| self.0.list(base.id, child));
+        Ok((listing.transpose()?.unwrap_or_default(), 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use yore_store::{Kind, Meta};
+
+    use super::*;
+
+    #[test]
+    fn a_tree_may_be_deeper_than_a_stack() {
+        const DEPTH: usize = 20_000;
+        let folder = tempfile::tempdir().unwrap();
+        let repository = Repository::init(&folder.path().join("repository"), Compression::Off).unwrap();
+        let repository = Arc::new(repository);
+        let options = PushOptions {
+            host: "host".into(),
+            roots: vec![b"/".to_vec()],
+            tags: vec![],
+        };
+        let mut ingest = Ingest::begin(&repository, options, Box::new(Unlimited)).unwrap();
+        for depth in 0..=DEPTH {
+            let name = if depth == 0 { vec![] } else { b"a".to_vec() };
+            let meta = Some(Meta::plain(Kind::Folder, 0o755));
+            deliver(&mut ingest, Message::Enter { name, meta }).unwrap();
         }
-        tell(Listed::Leave)
+        for _ in 0..=DEPTH {
+            deliver(&mut ingest, Message::Leave).unwrap();
+        }
+        let base = Ingest::commit(ingest, 0).unwrap().snapshot;
+        let (mut entered, mut left) = (0, 0);
+        let tell = &mut |listed: Listed<'_>| {
+            match listed {
+                Listed::Enter(_) => entered += 1,
+                Listed::Leave => left += 1,
+                Listed::Item(..) => unreachable!("there are only folders"),
+            }
+            Ok(())
+        };
+        Here(repository).listing(&base, tell).unwrap();
+        assert_eq!((entered, left), (DEPTH + 1, DEPTH + 1));
     }
 }

@@ -22,6 +22,10 @@ pub(crate) use links::widen;
 /// More touched names than this in a folder, and it is listed.
 const MOST_NAMES: usize = 1000;
 
+/// Marks lie no deeper than this many names, so that what goes through them by recursion ends on
+/// any stack; instead, the folder at that depth is deep.
+const DEEPEST: usize = 512;
+
 /// How far a marked folder is looked into; later ones include earlier ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Reach {
@@ -91,7 +95,11 @@ impl Marks {
     fn mark(&mut self, path: &[u8], reach: Reach) {
         let mut at = &mut self.above;
         let mut names = names(path).peekable();
-        while let Some(name) = names.next() {
+        for depth in 0.. {
+            let Some(name) = names.next() else { break };
+            if depth == DEEPEST {
+                return at.widen(Reach::Deep);
+            }
             let is_name = names.peek().is_none() && reach == Reach::Way;
             // All there is to see of it is seen already.
             if at.reach == Reach::Deep || (is_name && at.reach == Reach::Dirty) {
@@ -187,6 +195,18 @@ mod tests {
             marks.touch(format!("/a/{number}").as_bytes());
         }
         assert_eq!((marks.len(), reach(&marks, b"/a")), (1, Some(Reach::Dirty)));
+    }
+
+    #[test]
+    fn marks_are_no_deeper_than_a_stack() {
+        let mut marks = Marks::default();
+        marks.touch(&b"/a".repeat(100_000));
+        marks.touch(&[&b"/a".repeat(DEEPEST - 1)[..], b"/b/c"].concat());
+        assert_eq!(marks.len(), 1);
+        assert_eq!(reach(&marks, &b"/a".repeat(DEEPEST - 1)), Some(Reach::Deep));
+        let mut other = marks.clone();
+        other.merge(marks);
+        assert_eq!(other.len(), 1);
     }
 
     #[test]

@@ -78,6 +78,23 @@ pub(super) fn by_descriptor(open: &OwnedFd) -> String {
     format!("/proc/self/fd/{}/.", std::os::fd::AsRawFd::as_raw_fd(&open.as_fd()))
 }
 
+/// A path as the watcher has it: `/` is empty.
+pub(super) fn below_slash(path: &[u8]) -> &[u8] {
+    path.strip_suffix(b"/").unwrap_or(path)
+}
+
+/// Whether a path is that of a folder or of something in it.
+pub(super) fn is_at_or_below(path: &[u8], top: &[u8]) -> bool {
+    path.strip_prefix(top)
+        .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+}
+
+/// The folder that a path is in; `/` is in none.
+pub(super) fn above(path: &[u8]) -> Option<&[u8]> {
+    let slash = path.iter().rposition(|byte| *byte == b'/')?;
+    Some(&path[..slash])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@
 //! watches) makes the next push look at everything.
 //!
 //! The folders that the roots are in are watched too, for the sake of the roots' own names.
+//! Folders with very long paths are not; each push walks what is below the last one that is.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -18,10 +19,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init, remove_watch};
 use rustix::io::Errno;
 
-use super::scan;
+use super::scan::{self, above, below_slash, is_at_or_below};
 use crate::marks::Marks;
 use crate::roots::Roots;
 use crate::walk::{WalkOptions, is_cache};
+
+/// Each watched folder is kept by its path: ten thousand folders in each other, which anybody
+/// may make, would be gigabytes.
+const LONGEST_PATH: usize = 1024;
 
 /// The file that makes a folder a cache.
 const CACHE_TAG: &[u8] = b"CACHEDIR.TAG";
@@ -93,6 +98,8 @@ pub struct Watcher {
     told: BTreeSet<i32>,
     /// Watched folders of whose names only the tag counts.
     caches: BTreeSet<Vec<u8>>,
+    /// Folders with some below them whose paths are too long to be watched.
+    too_deep: BTreeSet<Vec<u8>>,
     marks: Marks,
     /// The next push looks at everything.
     everything: bool,
@@ -114,6 +121,7 @@ impl Watcher {
             folders: HashMap::new(),
             told: BTreeSet::new(),
             caches: BTreeSet::new(),
+            too_deep: BTreeSet::new(),
             marks: Marks::default(),
             everything: true,
             stale: false,
@@ -177,7 +185,8 @@ impl Watcher {
         if self.stale || self.limit_reached {
             self.begin_anew();
         }
-        let marks = std::mem::take(&mut self.marks);
+        let mut marks = std::mem::take(&mut self.marks);
+        self.too_deep.iter().for_each(|folder| marks.deep(folder));
         match std::mem::take(&mut self.everything) || self.limit_reached {
             true => Work::Everything,
             false => Work::Marked(marks),
@@ -205,9 +214,8 @@ impl Watcher {
     /// Marks those of these files that a push would look at.
     pub fn mark_if_watched(&mut self, paths: impl Iterator<Item = Vec<u8>>) {
         for path in paths {
-            let folder = path.iter().rposition(|byte| *byte == b'/').map(|slash| &path[..slash]);
             let is_watched =
-                folder.is_some_and(|folder| self.paths.contains_key(folder) && !self.caches.contains(folder));
+                above(&path).is_some_and(|folder| self.paths.contains_key(folder) && !self.caches.contains(folder));
             if is_watched && self.is_in_scope(&path) && !self.is_left_out(&path, false) {
                 self.marks.touch(&path);
             }
@@ -267,6 +275,7 @@ impl Watcher {
         for path in self.folders.remove(&wd).unwrap_or_default() {
             self.paths.remove(&path);
             self.caches.remove(&path);
+            self.too_deep.remove(&path);
         }
         self.told.remove(&wd);
     }
@@ -357,6 +366,7 @@ impl Watcher {
         self.paths.clear();
         self.folders.clear();
         self.caches.clear();
+        self.too_deep.clear();
         self.told.clear();
         (self.everything, self.stale) = (true, false);
         self.watch_all();
@@ -370,8 +380,7 @@ impl Watcher {
         }
         for root in self.scope.roots.to_bytes() {
             let root = below_slash(&root);
-            let parent = root.iter().rposition(|byte| *byte == b'/').map(|slash| &root[..slash]);
-            if let Some(parent) = parent {
+            if let Some(parent) = above(root) {
                 // Without it (it cannot be read) only the root's own coming and going is missed.
                 let _ = scan::open(parent).and_then(|open| self.watch(parent, &open));
             }
@@ -384,6 +393,10 @@ impl Watcher {
         let mut device = None;
         let mut left = vec![top.to_vec()];
         while let Some(path) = left.pop() {
+            if path.len() > LONGEST_PATH {
+                self.too_deep.extend(above(&path).map(<[u8]>::to_vec));
+                continue;
+            }
             // What is gone will be an event; what cannot be opened, the push will say.
             let Ok(open) = scan::open(&path) else { continue };
             let Ok(stat) = rustix::fs::fstat(&open) else { continue };
@@ -452,6 +465,7 @@ impl Watcher {
         for (path, wd) in going {
             self.paths.remove(&path);
             self.caches.remove(&path);
+            self.too_deep.remove(&path);
             self.drop_path(wd, &path);
         }
     }
@@ -471,16 +485,6 @@ impl Watcher {
 
 fn new_inotify() -> io::Result<OwnedFd> {
     Ok(init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?)
-}
-
-/// A path as it is a key here: `/` is empty.
-fn below_slash(path: &[u8]) -> &[u8] {
-    path.strip_suffix(b"/").unwrap_or(path)
-}
-
-fn is_at_or_below(path: &[u8], top: &[u8]) -> bool {
-    path.strip_prefix(top)
-        .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
 #[cfg(test)]

@@ -241,3 +241,23 @@ fn a_root_that_went_and_came_back_is_watched_again() {
     fs::write(tree.path("r/file"), "y").unwrap();
     tree.expect(|marks, path| marks.touch(&path("r/file")));
 }
+
+#[test]
+fn what_lies_too_deep_is_walked_by_every_push() {
+    let deep = [&*"n".repeat(200); 8].join("/");
+    let mut tree = Tree::new(WalkOptions::default(), |root| {
+        fs::create_dir_all(root.join(&deep)).unwrap();
+    });
+    let is_kept = |watcher: &Watcher| watcher.paths.keys().all(|path| path.len() <= LONGEST_PATH);
+    assert!(is_kept(&tree.watcher) && !tree.watcher.limit_reached());
+    let last = tree.watcher.paths.keys().max_by_key(|path| path.len()).unwrap().clone();
+    tree.expect(|marks, _| marks.deep(&last));
+    tree.expect(|marks, _| marks.deep(&last));
+    // One that comes is no other.
+    fs::remove_dir_all(tree.path("r").join("n".repeat(200))).unwrap();
+    tree.watcher.take();
+    tree.expect(|_, _| {});
+    fs::create_dir_all(tree.path("r/new").join(&deep)).unwrap();
+    tree.watcher.take();
+    assert!(is_kept(&tree.watcher) && !tree.watcher.too_deep.is_empty());
+}
