@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
+use yore_agent::restore::Entered;
 use yore_store::{Entry, FolderId, History, Kind, Listing, Snapshot};
 use yore_terminal::output::{Array, Out, Table};
 use yore_terminal::text::{one_line, permissions, printable, time};
@@ -57,6 +58,7 @@ struct Folders {
     recursive: bool,
     /// What is still to be listed, the next one last.
     next: Vec<(Vec<u8>, FolderId)>,
+    entered: Entered,
 }
 
 impl Folders {
@@ -71,6 +73,7 @@ impl Folders {
             snapshot,
             recursive: args.recursive,
             next,
+            entered: Entered::default(),
         }
     }
 }
@@ -80,6 +83,9 @@ impl Iterator for Folders {
 
     fn next(&mut self) -> Option<Self::Item> {
         let (path, folder) = self.next.pop()?;
+        if let Err(error) = self.entered.enter(folder) {
+            return Some(Err(error));
+        }
         let listing = match self.recursive {
             true => self.repository.list_below(self.snapshot.id, folder),
             false => self.repository.list(self.snapshot.id, folder),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use yore_agent::restore;
 use yore_store::{Entry, History, Snapshot};
 use yore_terminal::output::{Out, explained};
 use yore_terminal::text::{count, one_line, size};
@@ -110,7 +111,12 @@ pub fn run(context: &Context, args: &Restore) -> Result<Status> {
 fn below(repository: &dyn History, snapshot: &Snapshot, entry: &Entry) -> Result<(u64, u64)> {
     let (mut items, mut bytes) = (1, entry.size);
     let mut folders: Vec<_> = entry.child.into_iter().collect();
+    let mut entered = restore::Entered::default();
     while let Some(folder) = folders.pop() {
+        // What lies in several places is counted once; the restore says so.
+        if entered.enter(folder).is_err() {
+            continue;
+        }
         let listing = repository.list_below(snapshot.id, folder)?;
         items += listing.len() as u64;
         bytes += listing.iter().map(|entry| entry.size).sum::<u64>();

@@ -12,6 +12,7 @@ use yore_wire::{Message, deliver};
 
 use crate::pipeline::{Pipeline, Queued};
 use crate::push::short;
+use crate::restore::Entered;
 use crate::target::Target;
 
 /// The receiving end of a push.
@@ -258,7 +259,8 @@ impl Questions for Here {
         let root = self.0.root(base.id)?;
         tell(Listed::Enter(&root))?;
         // Not by recursion: a tree may be deeper than a stack.
-        let mut levels = vec![self.list_in(base, &root)?];
+        let mut entered = Entered::default();
+        let mut levels = vec![self.list_in(base, &root, &mut entered)?];
         while let Some((listing, next)) = levels.last_mut() {
             let Some(entry) = listing.get(*next).cloned() else {
                 levels.pop();
@@ -269,7 +271,7 @@ impl Questions for Here {
             match entry.child {
                 Some(_) => {
                     tell(Listed::Enter(&entry))?;
-                    levels.push(self.list_in(base, &entry)?);
+                    levels.push(self.list_in(base, &entry, &mut entered)?);
                 }
                 None => {
                     let hash = entry.content.map(|content| self.0.content_hash(content)).transpose()?;
@@ -283,9 +285,12 @@ impl Questions for Here {
 
 impl Here {
     /// What is in a folder, and that the first of it is next.
-    fn list_in(&self, base: &Snapshot, folder: &Entry) -> Result<(Arc<Listing>, usize)> {
-        let listing = folder.child.map(|child| self.0.list(base.id, child));
-        Ok((listing.transpose()?.unwrap_or_default(), 0))
+    fn list_in(&self, base: &Snapshot, folder: &Entry, entered: &mut Entered) -> Result<(Arc<Listing>, usize)> {
+        let Some(child) = folder.child else {
+            return Ok(Default::default());
+        };
+        entered.enter(child)?;
+        Ok((self.0.list(base.id, child)?, 0))
     }
 }
 

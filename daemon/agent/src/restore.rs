@@ -26,6 +26,7 @@ use crate::folder::raise_file_limit;
 mod ahead;
 mod apply;
 mod contents;
+mod entered;
 mod flush;
 mod place;
 mod remove;
@@ -34,6 +35,7 @@ mod tree;
 
 use ahead::Ahead;
 pub use apply::{Applied, apply_meta};
+pub use entered::Entered;
 
 /// What happens to things that are already where something is restored to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fuser::{Errno, FileAttr, INodeNo, Notifier};
-use yore_store::{Entry, Error, History, Kind, OpenContent, Snapshot, SnapshotId};
+use yore_store::{Entry, Error, FolderId, History, Kind, OpenContent, Snapshot, SnapshotId};
 
 use crate::attr::Look;
 use crate::cookie;
@@ -20,6 +20,9 @@ pub(crate) const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 pub(crate) const BRIEFLY: Duration = Duration::from_secs(1);
 /// What is asked for anew each time: where `latest` points, what the root lacks.
 pub(crate) const NEVER: Duration = Duration::ZERO;
+
+/// The most names of a path in a message.
+const MOST_NAMES: usize = 256;
 
 /// A node's attributes, and for how long name and attributes may be kept.
 pub(crate) struct Seen {
@@ -206,22 +209,19 @@ impl Tree {
 
     fn path(&self, id: INodeNo) -> Option<String> {
         let node = self.hook.numbering.unpack(id)?;
-        let mut entry = self.entry_of(node).ok()?;
+        let entry = self.entry_of(node).ok()?;
         let snapshot = match node {
             Node::Folder { snapshot, .. } | Node::Link { snapshot, .. } => self.snapshot(snapshot).ok()?,
             _ => self.live.known().newest_within(entry.first, entry.last)?.clone(),
         };
-        let mut names = Vec::new();
-        while !entry.name.is_empty() {
-            names.push(String::from_utf8_lossy(&entry.name).into_owned());
-            if entry.folder == snapshot.root {
-                break;
-            }
-            entry = self.repository.folder(snapshot.id, entry.folder).ok()??;
-        }
-        names.push(snapshot.name);
-        names.reverse();
-        Some(names.join("/"))
+        let above = |folder| self.repository.folder(snapshot.id, folder).ok()?;
+        let below = names_down_to(entry, snapshot.root, above)?;
+        Some(
+            std::iter::once(snapshot.name.clone())
+                .chain(below)
+                .collect::<Vec<_>>()
+                .join("/"),
+        )
     }
 
     fn lookup_snapshot(&self, name: &[u8]) -> Result<Seen, Fault> {
@@ -347,5 +347,57 @@ impl Tree {
     /// The id of a node; EOVERFLOW where the catalog has outgrown node ids.
     fn pack(&self, node: Node) -> Result<INodeNo, Fault> {
         Ok(self.hook.numbering.pack(node).ok_or(Errno::EOVERFLOW)?)
+    }
+}
+
+/// The names from below `root` down to an entry, found by going up. Of a way without end, which only a repository
+/// that lies has, the last ones.
+fn names_down_to(mut entry: Entry, root: FolderId, above: impl Fn(FolderId) -> Option<Entry>) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    while !entry.name.is_empty() {
+        names.push(String::from_utf8_lossy(&entry.name).into_owned());
+        if entry.folder == root {
+            break;
+        }
+        if names.len() == MOST_NAMES {
+            names.push("…".into());
+            break;
+        }
+        entry = above(entry.folder)?;
+    }
+    names.reverse();
+    Some(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use yore_store::{EntryId, Meta};
+
+    use super::*;
+
+    /// A folder of this number in another.
+    fn folder(number: i64, within: i64) -> Entry {
+        Entry {
+            id: EntryId(number),
+            folder: FolderId(within),
+            name: format!("f{number}").into_bytes(),
+            first: SnapshotId(1),
+            last: SnapshotId(1),
+            meta: Meta::plain(Kind::Folder, 0o755),
+            size: 0,
+            content: None,
+            child: Some(FolderId(number)),
+            link: None,
+        }
+    }
+
+    #[test]
+    fn a_way_up_ends_at_the_root_or_after_a_while() {
+        let up = |FolderId(number)| Some(folder(number, number - 1));
+        let names = names_down_to(folder(3, 2), FolderId(0), up).unwrap();
+        assert_eq!(names, ["f1", "f2", "f3"]);
+        let names = names_down_to(folder(3, 3), FolderId(0), |_| Some(folder(3, 3))).unwrap();
+        assert_eq!((names.len(), &*names[0], &*names[1]), (MOST_NAMES + 1, "…", "f3"));
+        assert!(names_down_to(folder(3, 2), FolderId(0), |_| None).is_none());
     }
 }

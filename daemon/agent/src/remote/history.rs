@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, MutexGuard};
 
 use yore_store::{
-    ContentId, Entry, EntryId, Error, FolderId, Forgotten, GROUP, History, Listing, NextPassage, OpenContent, Result,
-    Snapshot, SnapshotId, Space, Stats, Swept, TellChange, TellFound, TellPassage, TellProgress, Verified, Version,
-    Wanted, go_on,
+    ContentId, Entry, EntryId, Error, FolderId, Forgotten, GROUP, History, Kind, Listing, NextPassage, OpenContent,
+    Result, Snapshot, SnapshotId, Space, Stats, Swept, TellChange, TellFound, TellPassage, TellProgress, Verified,
+    Version, Wanted, go_on,
 };
 use yore_wire::{Answer, Question};
 
@@ -78,16 +78,22 @@ impl Remote {
 }
 
 /// A listing as the rest of the program counts on it; a server may say anything.
-fn check_listing(entries: &[Entry], place: &str) -> Result<()> {
+fn check_listing(folder: FolderId, entries: &[Entry], place: &str) -> Result<()> {
     let is_name =
         |name: &[u8]| !name.is_empty() && name != b"." && name != b".." && !name.contains(&b'/') && !name.contains(&0);
+    let fits = |entry: &Entry| is_name(&entry.name) && entry.folder == folder && is_whole(entry);
     let sorted = entries.windows(2).all(|pair| pair[0].name < pair[1].name);
-    match sorted && entries.iter().all(|entry| is_name(&entry.name)) {
+    match sorted && entries.iter().all(fits) {
         true => Ok(()),
         false => Err(Error::Damaged(format!(
-            "{place}: a listing with names that files cannot have"
+            "{place}: a listing of what a folder cannot hold"
         ))),
     }
+}
+
+/// Whether it has what is in it if it is a folder, and only then.
+fn is_whole(entry: &Entry) -> bool {
+    entry.child.is_some() == (entry.meta.kind == Kind::Folder)
 }
 
 /// What commands and the mount hold of a repository on a server.
@@ -153,7 +159,7 @@ impl History for RemoteHistory {
             return Ok(listing);
         }
         let entries = self.0.entries(Question::List { snapshot, folder })?;
-        check_listing(&entries, &self.0.place)?;
+        check_listing(folder, &entries, &self.0.place)?;
         let listing = Arc::new(entries);
         self.0.listings().keep(snapshot, folder, &listing);
         Ok(listing)
@@ -172,7 +178,7 @@ impl History for RemoteHistory {
             }
         }
         for (folder, entries) in below.into_iter().rev() {
-            check_listing(&entries, &self.0.place)?;
+            check_listing(folder, &entries, &self.0.place)?;
             self.0.listings().keep(snapshot, folder, &Arc::new(entries));
         }
         self.list(snapshot, folder)
@@ -252,5 +258,41 @@ impl History for RemoteHistory {
     fn sweep(&self) -> Result<Swept> {
         // A server sweeps by itself.
         Ok(Swept::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use yore_store::Meta;
+
+    use super::*;
+
+    fn entry(name: &[u8], kind: Kind, folder: i64) -> Entry {
+        Entry {
+            id: EntryId(1),
+            folder: FolderId(folder),
+            name: name.to_vec(),
+            first: SnapshotId(1),
+            last: SnapshotId(1),
+            meta: Meta::plain(kind, 0o755),
+            size: 0,
+            content: None,
+            child: (kind == Kind::Folder).then_some(FolderId(9)),
+            link: None,
+        }
+    }
+
+    #[test]
+    fn a_listing_is_of_its_folder_and_in_order() {
+        let check = |entries: &[Entry]| check_listing(FolderId(5), entries, "nas").is_ok();
+        assert!(check(&[entry(b"a", Kind::Folder, 5), entry(b"b", Kind::File, 5)]));
+        assert!(!check(&[entry(b"b", Kind::File, 5), entry(b"a", Kind::File, 5)]));
+        assert!(!check(&[entry(b"a", Kind::File, 6)]), "of another folder");
+        assert!(!check(&[entry(b"a/b", Kind::File, 5)]));
+        let mut hollow = entry(b"a", Kind::Folder, 5);
+        hollow.child = None;
+        let mut filled = entry(b"a", Kind::File, 5);
+        filled.child = Some(FolderId(9));
+        assert!(!check(&[hollow]) && !check(&[filled]));
     }
 }

@@ -13,7 +13,7 @@ use std::thread::Scope;
 use yore_store::{ContentId, Entry, Kind, Listing, PIECE, Passage};
 
 use super::trail::Trail;
-use super::{RestoreOptions, Source};
+use super::{Entered, RestoreOptions, Source};
 
 /// Bundles that may wait.
 const WAITING: usize = 8;
@@ -109,6 +109,7 @@ struct Planner<'a> {
     options: &'a RestoreOptions,
     trail: Trail,
     levels: Vec<Level>,
+    entered: Entered,
     path: Vec<u8>,
     /// Hard-link groups of which one name came: the others are linked to it.
     linked: HashSet<i64>,
@@ -122,6 +123,7 @@ impl<'a> Planner<'a> {
             options,
             trail,
             levels: Vec::new(),
+            entered: Entered::default(),
             path: Vec::new(),
             linked: HashSet::new(),
             passages: VecDeque::new(),
@@ -186,6 +188,8 @@ impl<'a> Planner<'a> {
         let below = self.trail.below(self.trail.strip + self.levels.len()).cloned();
         let listing = match (below, entry.child) {
             (Some(only), _) => Arc::new(vec![only]),
+            // The restore will say what is wrong with it.
+            (None, Some(folder)) if self.entered.enter(folder).is_err() => Arc::default(),
             (None, Some(folder)) => self.source.list_below(folder).unwrap_or_default(),
             (None, None) => Arc::default(),
         };
@@ -204,10 +208,10 @@ mod tests {
 
     use super::*;
 
-    /// A folder in which lies itself, beside a file.
+    /// Folders in each other without end, each beside a file.
     struct Endless;
 
-    fn entry(name: &str, kind: Kind) -> Entry {
+    fn entry(name: &str, kind: Kind, child: i64) -> Entry {
         let is_folder = kind == Kind::Folder;
         Entry {
             id: EntryId(1),
@@ -218,7 +222,7 @@ mod tests {
             meta: Meta::plain(kind, 0o755),
             size: 1,
             content: (!is_folder).then_some(ContentId(1)),
-            child: is_folder.then_some(FolderId(1)),
+            child: is_folder.then_some(FolderId(child)),
             link: None,
         }
     }
@@ -231,10 +235,13 @@ mod tests {
             &[]
         }
         fn root(&self) -> yore_store::Result<Entry> {
-            Ok(entry("", Kind::Folder))
+            Ok(entry("", Kind::Folder, 1))
         }
-        fn list(&self, _: FolderId) -> yore_store::Result<Arc<Listing>> {
-            Ok(Arc::new(vec![entry("a", Kind::File), entry("b", Kind::Folder)]))
+        fn list(&self, folder: FolderId) -> yore_store::Result<Arc<Listing>> {
+            Ok(Arc::new(vec![
+                entry("a", Kind::File, 0),
+                entry("b", Kind::Folder, folder.0 + 1),
+            ]))
         }
         fn open(&self, content: ContentId, _: u64) -> yore_store::Result<Box<dyn OpenContent>> {
             Err(yore_store::Error::Refused(format!("content {content}")))

@@ -436,3 +436,23 @@ fn metadata_is_read_as_it_was_given() {
         "another kind is not touched"
     );
 }
+
+#[test]
+fn a_folder_that_lies_in_itself_or_in_many_places_is_restored_once() {
+    let mut snapshot = ann();
+    let mut above = 0;
+    // Each lies in the one above twice: a thousand times as many places every ten levels.
+    for _ in 0..40 {
+        let below = snapshot.folder(above, "m", 0o755);
+        snapshot.put(above, entry(b"n", Meta::plain(Kind::Folder, 0o755), Some(below)));
+        above = below;
+    }
+    snapshot.put(above, entry(b"z", Meta::plain(Kind::Folder, 0o755), Some(above)));
+    snapshot.file(above, b"file", b"there");
+    let dest = tempfile::tempdir().unwrap();
+    let report = snapshot.restore("/", dest.path(), &RestoreOptions::default());
+    assert_eq!((report.files, report.errors.len()), (4, 41));
+    assert!(report.errors.iter().all(|(_, why)| why.contains("several places")));
+    let file = [&*dest.path().to_string_lossy(), &"/m".repeat(40), "/file"].concat();
+    assert_eq!(fs::read(file).unwrap(), b"there");
+}

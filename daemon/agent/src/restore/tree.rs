@@ -20,7 +20,7 @@ use super::flush::Flusher;
 use super::place::{Links, Placed, Placer};
 use super::remove::remove;
 use super::trail::Trail;
-use super::{Applied, Overwrite, Progress, Report, RestoreOptions, Source, apply_meta};
+use super::{Applied, Entered, Overwrite, Progress, Report, RestoreOptions, Source, apply_meta};
 use crate::folder::{Chain, How, names, open_folder};
 use crate::metadata::Stat;
 
@@ -47,6 +47,7 @@ pub(super) struct Restorer<'a> {
     trail: Trail,
     chain: Chain,
     levels: Vec<Level>,
+    entered: Entered,
     links: Links,
     path: Vec<u8>,
     report: Report,
@@ -84,6 +85,7 @@ impl<'a> Restorer<'a> {
             trail,
             chain,
             levels: vec![],
+            entered: Entered::default(),
             links,
             path: vec![],
             report: Report::default(),
@@ -178,7 +180,10 @@ impl<'a> Restorer<'a> {
         let parent = below.is_some();
         let listing = match (below, entry.child) {
             (Some(only), _) => Ok(Arc::new(vec![only])),
-            (None, Some(folder)) => self.placer.source.list(folder),
+            (None, Some(folder)) => match self.entered.enter(folder) {
+                Ok(()) => self.placer.source.list(folder),
+                Err(error) => Err(error),
+            },
             (None, None) => Ok(Arc::default()),
         };
         let listed = listing.is_ok();
