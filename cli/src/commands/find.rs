@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 use yore_store::{Found, Kind, Wanted, go_on};
 use yore_terminal::output::{Array, Out};
-use yore_terminal::text::{printable, time};
+use yore_terminal::text::{one_line, printable, time};
 
 use super::Context;
 use super::objects::{ENTRY_FIELDS, EntryObject};
@@ -90,9 +90,9 @@ fn line(found: &Found) -> String {
         last,
     } = found;
     let snapshots = if first == last {
-        first.clone()
+        one_line(first)
     } else {
-        format!("{first} to {last}")
+        one_line(&format!("{first} to {last}"))
     };
     let (kind, changed) = (entry.meta.kind.letter(), time(entry.meta.mtime));
     format!(

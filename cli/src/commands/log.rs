@@ -99,8 +99,8 @@ fn print_table(versions: &[Version]) -> Result<()> {
         let entry = &version.entry;
         let is_file = entry.meta.kind == Kind::File;
         table.row([
-            version.snapshot.name.clone(),
-            version.until.clone().unwrap_or_else(|| "now".into()),
+            one_line(&version.snapshot.name),
+            version.until.as_deref().map_or_else(|| "now".into(), one_line),
             one_line(&version.snapshot.host),
             entry.meta.kind.letter().to_string(),
             if is_file { size(entry.size) } else { String::new() },

@@ -128,7 +128,7 @@ fn print_table(verdicts: &[Verdict]) -> Result<()> {
         let snapshot = &verdict.snapshot;
         table.row([
             if keeps(verdict) { "keep" } else { "remove" }.to_owned(),
-            snapshot.name.clone(),
+            one_line(&snapshot.name),
             one_line(&snapshot.host),
             one_line(&snapshot.tags.join(",")),
             size(snapshot.new_bytes),

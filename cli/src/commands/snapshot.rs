@@ -13,7 +13,7 @@ use yore_agent::config::{parse_bytes, parse_time};
 use yore_agent::status::{StateFolder, StatusError, Success};
 use yore_agent::target::Target;
 use yore_terminal::output::{Out, explained};
-use yore_terminal::text::{count, size};
+use yore_terminal::text::{count, one_line, size};
 
 use super::Context;
 use super::objects::{Problem, SNAPSHOT_FIELDS, SnapshotObject};
@@ -223,7 +223,7 @@ fn print(context: &Context, outcome: &Outcome) -> Result<()> {
 
 fn print_text(outcome: &Outcome, out: &mut Out) -> Result<()> {
     match &outcome.snapshot {
-        Some(snapshot) => out.line(format_args!("snapshot {}", snapshot.name))?,
+        Some(snapshot) => out.line(format_args!("snapshot {}", one_line(&snapshot.name)))?,
         None => out.line("dry run: nothing was stored")?,
     }
     out.line(format_args!(

@@ -48,7 +48,7 @@ fn print_table(snapshots: &[Snapshot]) -> Result<()> {
     let mut table = Table::new(&["NAME", "TIME", "HOST", "TAGS", ">FILES", ">SIZE", ">NEW"]);
     for snapshot in snapshots {
         table.row([
-            snapshot.name.clone(),
+            one_line(&snapshot.name),
             time(snapshot.time),
             one_line(&snapshot.host),
             one_line(&snapshot.tags.join(",")),

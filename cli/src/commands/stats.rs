@@ -5,7 +5,7 @@ use clap::Args;
 use serde::Serialize;
 use yore_store::Stats;
 use yore_terminal::output::{Out, Table};
-use yore_terminal::text::size;
+use yore_terminal::text::{one_line, size};
 
 use super::Context;
 use crate::error::Status;
@@ -139,7 +139,7 @@ fn print(stats: &Stats, out: &mut Out) -> Result<()> {
         let mut table = Table::new(&["SNAPSHOT", ">FILES", ">SIZE", ">NEW"]);
         for each in &stats.each {
             table.row([
-                each.name.clone(),
+                one_line(&each.name),
                 each.files.to_string(),
                 size(each.bytes),
                 size(each.new_bytes),

@@ -86,7 +86,7 @@ fn print_text(context: &Context, verified: &Verified) -> Result<()> {
     for Damage { what, paths } in &verified.damages {
         out.line(format_args!("damaged: {}", one_line(what)))?;
         for (path, snapshot) in paths {
-            out.line(format_args!("  {snapshot}:{}", printable(path)))?;
+            out.line(format_args!("  {}:{}", one_line(snapshot), printable(path)))?;
         }
     }
     if !context.global.quiet || !verified.damages.is_empty() {

@@ -59,5 +59,38 @@ fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// One line to stderr, which is the journal where the mount is a service.
 fn complain(message: std::fmt::Arguments<'_>) {
-    eprintln!("yore mount: {message}");
+    eprintln!("yore mount: {}", one_line(&message.to_string()));
+}
+
+/// A message without what steers a terminal or begins a line, and not without end: names in it are
+/// those of whoever was backed up, and errors perhaps a server's.
+fn one_line(message: &str) -> String {
+    let mut line = String::new();
+    for letter in message.chars().take(LONGEST_LINE) {
+        let is_direction =
+            matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        match letter.is_control() || is_direction {
+            true => line.extend(letter.escape_unicode()),
+            false => line.push(letter),
+        }
+    }
+    line
+}
+
+/// Letters of a message: room for a path, and what is wrong with it.
+const LONGEST_LINE: usize = 8192;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_is_one_line() {
+        assert_eq!(
+            one_line("read a\nyore mount: fine\u{1b}[2J"),
+            "read a\\u{a}yore mount: fine\\u{1b}[2J"
+        );
+        assert_eq!(one_line("é 字"), "é 字");
+        assert_eq!(one_line(&"x".repeat(1 << 20)).len(), LONGEST_LINE);
+    }
 }

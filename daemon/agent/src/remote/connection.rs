@@ -20,6 +20,7 @@ use yore_wire::{
     Answer, Failure, Hello, Message, NEWEST, OLDEST, Packet, PacketReader, Question, Welcome, write_packet,
 };
 
+use super::said::has_names;
 use super::stream::Stream;
 
 /// Packets of one answer that may wait for whoever asked.
@@ -314,8 +315,14 @@ impl Iterator for Answers {
 
     fn next(&mut self) -> Option<Result<Answer>> {
         loop {
-            if let Some(answer) = self.ready.next() {
-                return Some(Ok(answer));
+            match self.ready.next() {
+                Some(answer) if has_names(&answer) => return Some(Ok(answer)),
+                Some(_) => {
+                    (self.ready, self.is_done) = (Vec::new().into_iter(), true);
+                    let why = "the server calls a snapshot what no snapshot can be called";
+                    return Some(Err(elsewhere(&self.shared.place, why, false)));
+                }
+                None => {}
             }
             if self.is_done {
                 return None;
@@ -344,7 +351,61 @@ impl Drop for Answers {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use yore_store::{Damage, Verified};
+
     use super::*;
+
+    /// A connection to a server that says this to the first question, whose number is 1.
+    fn told(packets: Vec<Packet>) -> Connection {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let welcome = Packet::Welcome(Welcome {
+            version: NEWEST,
+            oldest: OLDEST,
+            newest: NEWEST,
+            program: "yored".into(),
+        });
+        std::thread::spawn(move || {
+            let mut asked = PacketReader::new(theirs.try_clone().unwrap());
+            let mut say = &theirs;
+            asked.next_packet().unwrap();
+            write_packet(&mut say, &welcome).unwrap();
+            asked.next_packet().unwrap();
+            // Who has heard enough hangs up.
+            let _ = packets.iter().try_for_each(|packet| write_packet(&mut say, packet));
+            let _ = asked.next_packet();
+        });
+        let closing = ours.try_clone().unwrap();
+        let stream = Stream {
+            reader: Box::new(ours.try_clone().unwrap()),
+            writer: Box::new(ours),
+            hang_up: Box::new(move || drop(closing.shutdown(std::net::Shutdown::Both))),
+            refusal: Box::new(|| None),
+        };
+        Connection::begin(stream, "nas").unwrap()
+    }
+
+    /// Damage in a snapshot of this name.
+    fn damage(name: &str) -> Answer {
+        let damage = Damage {
+            what: "rot".into(),
+            paths: vec![(b"/a".to_vec(), name.into())],
+        };
+        Answer::Verified(Verified {
+            damages: vec![damage],
+            ..Verified::default()
+        })
+    }
+
+    #[test]
+    fn a_snapshot_whose_name_is_none_is_not_heard_of() {
+        let answers = vec![damage("2026-11-25_12-00-00"), damage("../../home/ann"), damage("x")];
+        let connection = told(vec![Packet::Done(1, answers)]);
+        let heard: Vec<_> = connection.ask(Question::Verify { read_data: true }).unwrap().collect();
+        assert_eq!(heard.len(), 2);
+        assert!(heard[0].is_ok() && heard[1].is_err());
+    }
 
     #[test]
     fn who_is_to_be_updated_is_said() {

@@ -19,6 +19,7 @@ mod listings;
 mod openssh;
 mod passages;
 mod push;
+mod said;
 mod ssh;
 mod stream;
 mod unpack;

@@ -15,11 +15,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::dial::no_ssh;
+use super::said::plain;
 use super::stream::Stream;
 use super::{Address, ConnectError};
 
 /// What the server is called in the file of known hosts.
 const ALIAS: &str = "yored";
+
+/// Bytes of a line of stderr; what is longer becomes several.
+const LONGEST_LINE: u64 = 2000;
 
 /// The text of a file of known hosts with this one key, `ssh-ed25519 AAAA…`.
 pub(crate) fn known_host(key: &str) -> String {
@@ -85,17 +89,26 @@ pub fn connect(
 fn listen(said: impl Read + Send + 'static) -> std::io::Result<Receiver<String>> {
     let (send, receive) = channel();
     std::thread::Builder::new().name("yore-openssh".into()).spawn(move || {
-        for line in BufReader::new(said).split(b'\n') {
-            let Ok(line) = line else { return };
-            let line = String::from_utf8_lossy(&line);
-            let line = line.trim_end_matches('\r');
-            match judge(line) {
-                Some(why) => drop(send.send(why)),
-                None => eprintln!("{line}"),
-            }
-        }
+        each_line(said, &mut |line| match judge(line) {
+            Some(why) => drop(send.send(why)),
+            None => eprintln!("{line}"),
+        });
     })?;
     Ok(receive)
+}
+
+/// Tells each line of what ssh says: some are the server's, so they are cut, and steer no terminal.
+fn each_line(said: impl Read, tell: &mut dyn FnMut(&str)) {
+    let mut said = BufReader::new(said);
+    loop {
+        let mut line = Vec::new();
+        match said.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let line = String::from_utf8_lossy(&line);
+        tell(&plain(line.trim_end_matches(['\r', '\n'])));
+    }
 }
 
 /// Why ssh was refused for good, if this line of its says so. OpenSSH's words are not translated; its exit
@@ -138,6 +151,15 @@ fn end(child: &Mutex<Child>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_server_says_beside_comes_in_lines_that_end_and_steer_nothing() {
+        let mut said = Vec::new();
+        let from_server = std::io::Cursor::new(b"\x1b[2Jfine\r\n").chain(std::io::repeat(b'x').take(1 << 20));
+        each_line(from_server, &mut |line| said.push(line.to_owned()));
+        assert_eq!(said[0], "\\u{1b}[2Jfine");
+        assert!(said[1..].iter().all(|line| line.len() <= LONGEST_LINE as usize));
+    }
 
     #[test]
     fn refusals_are_told_from_connections_that_were_lost() {
