@@ -42,11 +42,40 @@ pub fn connect(
     key: Option<&Path>,
     known_hosts: Option<&Path>,
 ) -> Result<Stream, ConnectError> {
+    let mut command = command(address, user, key, known_hosts);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(no_ssh)?;
+    let (reader, writer, said) = (child.stdout.take(), child.stdin.take(), child.stderr.take());
+    let refusal = listen(said.expect("piped")).map_err(ConnectError::Local)?;
+    let child = Arc::new(Mutex::new(child));
+    Ok(Stream {
+        reader: Box::new(reader.expect("piped")),
+        writer: Box::new(writer.expect("piped")),
+        hang_up: Box::new(move || end(&child)),
+        // It has ended, or is about to; what a connection that it left behind says is not waited for.
+        refusal: Box::new(move || refusal.recv_timeout(Duration::from_secs(2)).ok()),
+    })
+}
+
+/// What the configuration of a person may say of every host, and a server for backups has no use for: his
+/// ssh-agent above all, with which it could log in elsewhere.
+const NOTHING_ELSE: [&str; 5] = [
+    "-oClearAllForwardings=yes",
+    "-oForwardAgent=no",
+    "-oForwardX11=no",
+    "-oTunnel=no",
+    "-oPermitLocalCommand=no",
+];
+
+fn command(address: &Address, user: &str, key: Option<&Path>, known_hosts: Option<&Path>) -> Command {
     let mut command = Command::new("ssh");
     command
+        .args(NOTHING_ELSE)
         .args([
             "-oBatchMode=yes",
-            "-oClearAllForwardings=yes",
             // A connection of its own: one that is shared was not checked against the pinned key.
             "-oControlPath=none",
             "-oServerAliveInterval=30",
@@ -69,20 +98,6 @@ pub fn connect(
     }
     command.args(["-s", "--", &address.host, yore_wire::SUBSYSTEM]);
     command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(no_ssh)?;
-    let (reader, writer, said) = (child.stdout.take(), child.stdin.take(), child.stderr.take());
-    let refusal = listen(said.expect("piped")).map_err(ConnectError::Local)?;
-    let child = Arc::new(Mutex::new(child));
-    Ok(Stream {
-        reader: Box::new(reader.expect("piped")),
-        writer: Box::new(writer.expect("piped")),
-        hang_up: Box::new(move || end(&child)),
-        // It has ended, or is about to; what a connection that it left behind says is not waited for.
-        refusal: Box::new(move || refusal.recv_timeout(Duration::from_secs(2)).ok()),
-    })
 }
 
 /// Passes on what ssh says, but for what means that trying again is of no use: that is sent.
@@ -151,6 +166,31 @@ fn end(child: &Mutex<Child>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_of_a_person_is_forwarded_whatever_his_configuration_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("config");
+        let text = "ForwardAgent yes\nForwardX11 yes\nTunnel yes\nPermitLocalCommand yes\nLocalForward 1 nas:1\n";
+        std::fs::write(&config, text).unwrap();
+        let ours = command(&"ssh://nas:99/laptop".parse().unwrap(), "ann", None, None);
+        let understood = Command::new("ssh")
+            .arg("-GF")
+            .arg(&config)
+            .args(ours.get_args())
+            .output();
+        let understood = String::from_utf8(understood.unwrap().stdout).unwrap();
+        for line in [
+            "forwardagent no",
+            "forwardx11 no",
+            "tunnel false",
+            "permitlocalcommand no",
+            "port 99",
+        ] {
+            assert!(understood.lines().any(|said| said == line), "{line}: {understood}");
+        }
+        assert!(!understood.contains("localforward"), "{understood}");
+    }
 
     #[test]
     fn what_a_server_says_beside_comes_in_lines_that_end_and_steer_nothing() {
