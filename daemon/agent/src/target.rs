@@ -1,7 +1,7 @@
 //! Where a push goes: a repository here, or one at the other end of a connection.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use yore_store::{History, Repository};
@@ -31,6 +31,16 @@ pub enum TargetError {
     /// This machine was never linked to that server.
     #[error("this machine is not linked to {0}; `yore link ssh://{0}` links it")]
     NotLinked(String),
+    /// The server's key was pinned, and is gone.
+    #[error("{}: {source}; it has the key that {server} must have, and `yore link --force ssh://{server}` writes it again", path.display())]
+    Pinned {
+        /// The file of known hosts that the link made.
+        path: PathBuf,
+        /// The server.
+        server: String,
+        /// Why it cannot be read.
+        source: std::io::Error,
+    },
     /// This machine's key.
     #[error(transparent)]
     Key(#[from] crate::remote::ConnectError),
@@ -103,8 +113,9 @@ fn server(text: &str, config: Option<&AgentConfig>, folder: Option<&Path>) -> Re
             key: key_file.filter(|file| file.exists()),
             known_hosts: linked
                 .and(folder)
-                .map(|folder| folder.join(KNOWN_HOSTS))
-                .filter(|file| file.exists()),
+                .map(|folder| known_hosts(folder, config, &address))
+                .transpose()?
+                .flatten(),
         },
         Transport::Ssh => {
             let pinned = linked.and(config).and_then(|config| config.host_key.clone());
@@ -123,4 +134,52 @@ fn server(text: &str, config: Option<&AgentConfig>, folder: Option<&Path>) -> Re
         limit_rate: config.and_then(|config| config.limit_rate),
         interval: config.and_then(AgentConfig::interval),
     })
+}
+
+/// The file of known hosts that the link made. Where it pinned a key there is no way without it; who wrote the
+/// configuration by hand and pinned none goes by what OpenSSH knows.
+fn known_hosts(folder: &Path, config: Option<&AgentConfig>, address: &Address) -> Result<Option<PathBuf>, TargetError> {
+    let path = folder.join(KNOWN_HOSTS);
+    let is_pinned = config.is_some_and(|config| config.host_key.is_some());
+    match std::fs::File::open(&path) {
+        Ok(_) => Ok(Some(path)),
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound && !is_pinned => Ok(None),
+        Err(source) => Err(TargetError::Pinned {
+            path,
+            server: address.host_and_port(),
+            source,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pinned_key_that_is_gone_is_not_done_without() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = AgentConfig {
+            repository: Some("ssh://ann@nas/laptop".into()),
+            transport: Transport::Openssh,
+            ..AgentConfig::default()
+        };
+        let way = |config: &AgentConfig| match server("ssh://nas/laptop", Some(config), Some(folder.path())) {
+            Ok(server) => match server.way {
+                Way::OpenSsh { known_hosts, .. } => Ok(known_hosts),
+                Way::Own { .. } => unreachable!("it was configured"),
+            },
+            Err(error) => Err(error.to_string()),
+        };
+        assert_eq!(way(&config), Ok(None), "nothing was pinned");
+        config.host_key = Some("SHA256:abc".into());
+        let error = way(&config).unwrap_err();
+        assert!(
+            error.contains("known_hosts") && error.contains("link --force"),
+            "{error}"
+        );
+        let path = folder.path().join(KNOWN_HOSTS);
+        std::fs::write(&path, "yored ssh-ed25519 AAAA").unwrap();
+        assert_eq!(way(&config), Ok(Some(path)));
+    }
 }

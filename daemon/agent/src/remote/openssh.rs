@@ -91,13 +91,29 @@ fn command(address: &Address, user: &str, key: Option<&Path>, known_hosts: Optio
     }
     if let Some(file) = known_hosts {
         command.arg(format!("-oHostKeyAlias={ALIAS}"));
-        command.args(["-oStrictHostKeyChecking=yes", "-oUpdateHostKeys=no"]);
+        command.args([
+            "-oStrictHostKeyChecking=yes",
+            "-oUpdateHostKeys=no",
+            "-oVerifyHostKeyDNS=no",
+        ]);
+        // Older ones have no such command, and would not start.
+        command.args(Some(NO_COMMAND).filter(|option| knows(option)));
         command
             .arg("-oGlobalKnownHostsFile=/dev/null")
             .arg(known_hosts_option(file));
     }
     command.args(["-s", "--", &address.host, yore_wire::SUBSYSTEM]);
     command
+}
+
+/// No other known hosts than those in files.
+const NO_COMMAND: &str = "-oKnownHostsCommand=none";
+
+/// Whether this ssh has an option. It looks at them before it says its version and ends.
+fn knows(option: &str) -> bool {
+    let mut ssh = Command::new("ssh");
+    ssh.args([option, "-V"]).stdin(Stdio::null()).stdout(Stdio::null());
+    ssh.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 /// Passes on what ssh says, but for what means that trying again is of no use: that is sent.
@@ -190,6 +206,15 @@ mod tests {
             assert!(understood.lines().any(|said| said == line), "{line}: {understood}");
         }
         assert!(!understood.contains("localforward"), "{understood}");
+    }
+
+    #[test]
+    fn the_pinned_key_is_the_only_one() {
+        assert!(knows("-oBatchMode=yes") && !knows("-oNoSuchOption=yes"));
+        let ours = command(&"ssh://nas/laptop".parse().unwrap(), "ann", None, Some(Path::new("/k")));
+        let args: Vec<_> = ours.get_args().map(|arg| arg.to_string_lossy()).collect();
+        assert!(args.iter().any(|arg| arg == "-oVerifyHostKeyDNS=no"));
+        assert_eq!(args.iter().any(|arg| arg == NO_COMMAND), knows(NO_COMMAND));
     }
 
     #[test]
