@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 use yore_agent::config::AgentConfig;
 use yore_agent::filter::Filter;
+use yore_agent::private;
 use yore_agent::restore::{self, RestoreOptions};
 use yore_agent::snapshot::{self, Progress, SnapshotRequest};
 use yore_agent::status::StateFolder;
@@ -177,14 +178,9 @@ pub fn setting(context: &Context) -> Result<Setting> {
     })
 }
 
-/// Where the agent remembers what files looked like. Without a home (a system
-/// service) it is where such services keep theirs.
+/// Where the agent remembers what files looked like. Without a home of one's own (a
+/// system service, or root by `sudo -E`) it is where such services keep theirs.
 fn cache_dir() -> PathBuf {
-    let absolute = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+    let cache = private::base_folder("XDG_CACHE_HOME", ".cache");
     cache.unwrap_or_else(|| "/var/cache".into()).join("yore")
 }

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use yore_agent::private;
 
 use super::mount::Mount;
 use crate::error::{Status, line, warn};
@@ -109,12 +110,7 @@ fn tell(message: &str) -> Result<()> {
 
 /// Where the background process says what it has to say.
 fn log_path() -> Option<PathBuf> {
-    let absolute = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
+    let state = private::base_folder("XDG_STATE_HOME", ".local/state")?;
     Some(state.join("yore/mount.log"))
 }
 
@@ -125,6 +121,6 @@ fn where_it_says_why() -> String {
 
 fn log() -> Option<File> {
     let path = log_path()?;
-    std::fs::create_dir_all(path.parent()?).ok()?;
-    File::options().append(true).create(true).open(path).ok()
+    private::folder(path.parent()?).ok()?;
+    private::log(&path).ok()
 }

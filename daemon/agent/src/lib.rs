@@ -8,6 +8,7 @@
 //! status   what others can see of the agent: the last results, what runs, a pause
 //! filter   gitignore patterns over absolute paths: excludes, includes
 //! metadata one walked thing -> the store's Meta
+//! private  folders and files that are nobody else's
 //! restore  a snapshot's subtree -> files below a folder
 //! snapshot a walk, told to a repository as a push
 //! watch    the agent that runs by itself: inotify, schedule, retry
@@ -35,6 +36,7 @@ pub mod filter;
 pub mod link;
 pub mod marks;
 pub mod metadata;
+pub mod private;
 pub mod remote;
 pub mod restore;
 pub mod roots;

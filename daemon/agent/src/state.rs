@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use yore_store::{Hash, Kind, MEDIUM, SMALL};
 
 use crate::metadata::Stat;
+use crate::private;
 
 /// A change of this layout empties old states.
 const VERSION: i32 = 1;
@@ -75,7 +76,10 @@ pub(crate) const ABOVE: i64 = 0;
 impl State {
     /// Opens the state of a line, and begins the transaction of a push.
     pub fn open(folder: &Path, line: &str) -> rusqlite::Result<Self> {
-        let connection = Connection::open(folder.join(format!("{line}.sqlite3")))?;
+        let path = folder.join(format!("{line}.sqlite3"));
+        // Its log gets the mode that it has. What cannot be made here, SQLite says.
+        let _ = private::file(&path);
+        let connection = Connection::open(path)?;
         connection.busy_timeout(std::time::Duration::from_secs(60))?;
         // It can be made again at any time: what a power cut spoils costs a full read.
         connection.pragma_update(None, "journal_mode", "wal")?;

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::atomic::{replace, replace_for_now};
 use crate::config::own_folder;
+use crate::private;
 use crate::snapshot::Outcome;
 
 /// The agent's state folder.
@@ -169,7 +170,7 @@ impl StateFolder {
     /// # Errors
     /// [`StatusError::Io`].
     pub fn create(&self) -> Result<(), StatusError> {
-        std::fs::create_dir_all(&self.0).map_err(at(&self.0))
+        private::folder(&self.0).map_err(at(&self.0))
     }
 
     /// Takes the lock of a running watch; `None` if one runs.
@@ -179,8 +180,7 @@ impl StateFolder {
     pub fn lock_watch(&self) -> Result<Option<WatchLock>, StatusError> {
         self.create()?;
         let path = self.0.join("watch.lock");
-        let open = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = open.map_err(at(&path))?;
+        let file = private::file(&path).map_err(at(&path))?;
         // Whoever asks whether a watch runs holds the lock for a moment: a second try tells.
         for _ in 0..20 {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -271,8 +271,7 @@ impl StateFolder {
     fn record(&self, change: impl FnOnce(&mut Results)) -> Result<(), StatusError> {
         self.create()?;
         let path = self.0.join("results.lock");
-        let lock = File::options().create(true).truncate(false).write(true).open(&path);
-        let lock = lock.map_err(at(&path))?;
+        let lock = private::file(&path).map_err(at(&path))?;
         flock(&lock, FlockOperation::LockExclusive).map_err(|error| at(&path)(error.into()))?;
         let mut results = self.results();
         change(&mut results);

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, flock};
 use yore_store::{Error, Hash, PushOptions};
 
+use crate::private;
 use crate::restore::Progress;
 use crate::snapshot::AgentError;
 use crate::target::Target;
@@ -44,9 +45,8 @@ impl Turn {
             path: path.to_owned(),
             source,
         };
-        path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(failed)?;
-        let open = File::options().create(true).truncate(false).write(true).open(path);
-        let file = open.map_err(failed)?;
+        path.parent().map_or(Ok(()), private::folder).map_err(failed)?;
+        let file = private::file(path).map_err(failed)?;
         let until = Instant::now() + patience;
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
