@@ -20,7 +20,7 @@ use yore_wire::{
     Answer, Failure, Hello, Message, NEWEST, OLDEST, Packet, PacketReader, Question, Welcome, write_packet,
 };
 
-use super::said::has_names;
+use super::said::{has_names, plain};
 use super::stream::Stream;
 
 /// Packets of one answer that may wait for whoever asked.
@@ -192,7 +192,7 @@ fn check_version(place: &str, welcome: &Welcome) -> Result<()> {
     if (OLDEST..=NEWEST).contains(&welcome.version) {
         return Ok(());
     }
-    let (theirs, program) = (welcome.newest, &welcome.program);
+    let (theirs, program) = (welcome.newest, plain(&welcome.program));
     let advice = match theirs < OLDEST {
         true => format!(
             "the server ({program}) speaks protocol {theirs} at most, this yore {OLDEST} at least; update the server"
@@ -282,9 +282,9 @@ impl Shared {
         let (number, piece, is_last) = match packet {
             Packet::More(number, answers) => (number, Piece::More(answers), false),
             Packet::Done(number, answers) => (number, Piece::Done(answers), true),
-            Packet::Failed(number, failure) => (number, Piece::Failed(failure), true),
+            Packet::Failed(number, failure) => (number, Piece::Failed(readable(failure)), true),
             Packet::PushFailed(failure) => {
-                self.state().push_failed = Some(failure);
+                self.state().push_failed = Some(readable(failure));
                 return;
             }
             // Nothing that a server says.
@@ -298,6 +298,14 @@ impl Shared {
         if let Some(asker) = asker {
             let _ = asker.send(piece);
         }
+    }
+}
+
+/// A failure whose text goes into messages, files, and the environment of a person's commands.
+fn readable(failure: Failure) -> Failure {
+    Failure {
+        text: plain(&failure.text),
+        ..failure
     }
 }
 
@@ -354,6 +362,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use yore_store::{Damage, Verified};
+    use yore_wire::FailureKind;
 
     use super::*;
 
@@ -405,6 +414,20 @@ mod tests {
         let heard: Vec<_> = connection.ask(Question::Verify { read_data: true }).unwrap().collect();
         assert_eq!(heard.len(), 2);
         assert!(heard[0].is_ok() && heard[1].is_err());
+    }
+
+    #[test]
+    fn a_failure_can_be_shown_and_kept() {
+        let failure = Failure {
+            kind: FailureKind::Denied,
+            text: format!("no\0\u{1b}[2J{}", "x".repeat(1 << 20)),
+        };
+        let connection = told(vec![Packet::PushFailed(failure.clone()), Packet::Failed(1, failure)]);
+        let asked = connection.ask_one(Question::Version).unwrap_err().to_string();
+        let pushed = connection.tell(Message::Leave).unwrap_err().to_string();
+        for text in [asked, pushed] {
+            assert!(text.len() < 3000 && !text.contains(char::is_control), "{text}");
+        }
     }
 
     #[test]

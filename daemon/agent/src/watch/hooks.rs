@@ -11,6 +11,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 /// How often a command that runs is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// Letters of a value in its environment.
+const LONGEST: usize = 2000;
+
 /// Why a command did not do.
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {
@@ -48,7 +51,7 @@ pub(super) fn run(command: &str, environment: &[(&str, &str)], is_stopped: &dyn 
     let stderr = io::stderr().as_fd().try_clone_to_owned().map_err(start)?;
     let mut child = Command::new("/bin/sh")
         .args(["-c", command])
-        .envs(environment.iter().copied())
+        .envs(environment.iter().map(|(name, value)| (name, fitting(value))))
         .stdin(Stdio::null())
         .stdout(stderr)
         // Of its own, so that all of it can be stopped.
@@ -73,6 +76,11 @@ pub(super) fn run(command: &str, environment: &[(&str, &str)], is_stopped: &dyn 
     }
 }
 
+/// A value that an environment can hold: the command after a push that failed has to run whatever the error says.
+fn fitting(value: &str) -> String {
+    value.chars().filter(|letter| *letter != '\0').take(LONGEST).collect()
+}
+
 /// Asks it to end, and a second later does not ask.
 fn stop(child: &mut Child) {
     let group = Pid::from_child(child);
@@ -94,6 +102,13 @@ mod tests {
     #[test]
     fn a_command_has_its_environment_and_says_how_it_ended() {
         assert!(run("test \"$A\" = 'b c'", &[("A", "b c")], &|| false).is_ok());
+        let long = "b\0 c".to_owned() + &"d".repeat(1 << 20);
+        assert!(
+            run("case \"$A\" in 'b cd'*) ;; *) exit 1;; esac", &[("A", &long)], &|| {
+                false
+            })
+            .is_ok()
+        );
         let error = run("exit 3", &[], &|| false).unwrap_err().to_string();
         assert_eq!(error, "`exit 3`: exit status: 3");
     }
