@@ -26,6 +26,7 @@ use crate::folder::raise_file_limit;
 mod ahead;
 mod apply;
 mod contents;
+mod destination;
 mod entered;
 mod flush;
 mod place;

@@ -6,16 +6,17 @@
 //! shorter than the levels until [`Restorer::make_folders`] catches up.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::Scope;
 
-use rustix::fs::{AtFlags, Mode, OFlags, fchmod, mkdirat, open, unlinkat};
+use rustix::fs::{AtFlags, Mode, fchmod, mkdirat, unlinkat};
 use rustix::io::Errno;
 use yore_store::{Entry, Kind, Listing};
 
 use super::ahead::Ahead;
+use super::destination::open_or_make;
 use super::flush::Flusher;
 use super::place::{Links, Placed, Placer};
 use super::remove::remove;
@@ -64,14 +65,7 @@ impl<'a> Restorer<'a> {
         ahead: Ahead,
         dest: &Path,
     ) -> io::Result<Self> {
-        let existed = dest.is_dir();
-        std::fs::create_dir_all(dest)?;
-        // A destination that is a symlink is what the caller named: follow it.
-        let base: OwnedFd = open(
-            dest,
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
+        let (base, existed) = open_or_make(dest)?;
         let placer = Placer {
             source,
             options,
