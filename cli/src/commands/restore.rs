@@ -119,7 +119,9 @@ fn below(repository: &dyn History, snapshot: &Snapshot, entry: &Entry) -> Result
         }
         let listing = repository.list_below(snapshot.id, folder)?;
         items += listing.len() as u64;
-        bytes += listing.iter().map(|entry| entry.size).sum::<u64>();
+        bytes = listing
+            .iter()
+            .fold(bytes, |bytes: u64, entry| bytes.saturating_add(entry.size));
         // In the order in which they come from a server.
         folders.extend(listing.iter().rev().filter_map(|entry| entry.child));
     }

@@ -129,7 +129,10 @@ pub(crate) fn file_type(kind: Kind) -> FileType {
 fn blocks(meta: &Meta, size: u64) -> u64 {
     match &meta.data {
         None => size.div_ceil(512),
-        Some(extents) => extents.iter().map(|(_, length)| length.div_ceil(512)).sum(),
+        // Whoever serves a repository may say anything of them.
+        Some(extents) => extents.iter().fold(0, |blocks: u64, (_, length)| {
+            blocks.saturating_add(length.div_ceil(512))
+        }),
     }
 }
 
@@ -187,8 +190,10 @@ mod tests {
         let mut meta = Meta::plain(Kind::File, 0o644);
         assert_eq!(AS_WAS.entry(INodeNo(9), &entry(meta.clone(), 513), 1).blocks, 2);
         meta.data = Some(vec![(0, 4096), (1 << 30, 1)]);
-        let attr = AS_WAS.entry(INodeNo(9), &entry(meta, (1 << 30) + 1), 1);
+        let attr = AS_WAS.entry(INodeNo(9), &entry(meta.clone(), (1 << 30) + 1), 1);
         assert_eq!((attr.size, attr.blocks), ((1 << 30) + 1, 9));
+        meta.data = Some(vec![(0, u64::MAX); 600]);
+        assert_eq!(AS_WAS.entry(INodeNo(9), &entry(meta, 1), 1).blocks, u64::MAX);
     }
 
     #[test]

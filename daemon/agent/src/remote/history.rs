@@ -91,6 +91,14 @@ fn check_listing(folder: FolderId, entries: &[Entry], place: &str) -> Result<()>
     }
 }
 
+/// The entry of `/` as the rest of the program counts on it.
+fn check_root(root: &Entry, place: &str) -> Result<()> {
+    match root.name.is_empty() && root.meta.kind == Kind::Folder && is_whole(root) {
+        true => Ok(()),
+        false => Err(Error::Damaged(format!("{place}: a snapshot whose root is no folder"))),
+    }
+}
+
 /// Whether it has what is in it if it is a folder, and only then.
 fn is_whole(entry: &Entry) -> bool {
     entry.child.is_some() == (entry.meta.kind == Kind::Folder)
@@ -128,6 +136,7 @@ impl History for RemoteHistory {
             Answer::Entry(entry) => Some(entry),
             _ => None,
         })?;
+        check_root(&root, &self.0.place)?;
         self.0.listings().keep_root(snapshot, &root);
         Ok(root)
     }
@@ -280,6 +289,13 @@ mod tests {
             child: (kind == Kind::Folder).then_some(FolderId(9)),
             link: None,
         }
+    }
+
+    #[test]
+    fn a_root_is_a_folder() {
+        let check = |entry| check_root(&entry, "nas").is_ok();
+        assert!(check(entry(b"", Kind::Folder, 0)));
+        assert!(!check(entry(b"", Kind::File, 0)) && !check(entry(b"a", Kind::Folder, 0)));
     }
 
     #[test]

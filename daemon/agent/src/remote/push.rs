@@ -31,7 +31,8 @@ pub(crate) fn begin(server: &Server, options: PushOptions, dry_run: bool) -> Res
             Answer::Kept(names) => kept.extend(names),
             Answer::KeptGroups { key, first, values } => {
                 let groups: &mut HashMap<_, _> = kept_groups.entry(key).or_default();
-                groups.extend((first..).zip(values));
+                let numbered = (0..).zip(values).map(|(at, value)| (first.wrapping_add(at), value));
+                groups.extend(numbered);
             }
             Answer::Begun { base, line } => begun = Some((base, line)),
             _ => return Err(unexpected(connection.place())),

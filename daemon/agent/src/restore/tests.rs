@@ -15,6 +15,8 @@ struct Memory {
     roots: Vec<Vec<u8>>,
     folders: Vec<Listing>,
     contents: HashMap<i64, Vec<u8>>,
+    /// What its root is, if not a folder.
+    root: Option<Kind>,
     /// What cannot be read ahead.
     shy: Vec<i64>,
     /// Contents that were opened one by one.
@@ -44,7 +46,12 @@ impl Source for Memory {
         &self.roots
     }
     fn root(&self) -> yore_store::Result<Entry> {
-        Ok(entry(b"", Meta::plain(Kind::Folder, 0o755), Some(0)))
+        let kind = self.root.unwrap_or(Kind::Folder);
+        Ok(entry(
+            b"",
+            Meta::plain(kind, 0o755),
+            (kind == Kind::Folder).then_some(0),
+        ))
     }
     fn list(&self, folder: FolderId) -> yore_store::Result<Arc<Listing>> {
         Ok(Arc::new(self.folders[folder.0 as usize].clone()))
@@ -455,4 +462,18 @@ fn a_folder_that_lies_in_itself_or_in_many_places_is_restored_once() {
     assert!(report.errors.iter().all(|(_, why)| why.contains("several places")));
     let file = [&*dest.path().to_string_lossy(), &"/m".repeat(40), "/file"].concat();
     assert_eq!(fs::read(file).unwrap(), b"there");
+}
+
+#[test]
+fn a_root_that_is_no_folder_has_no_names_to_drop() {
+    let mut snapshot = Memory::new("/");
+    snapshot.root = Some(Kind::File);
+    let dest = tempfile::tempdir().unwrap();
+    let strip = |strip| RestoreOptions {
+        strip,
+        ..RestoreOptions::default()
+    };
+    let refused = restore_from(&snapshot, b"/", dest.path(), &strip(1), &());
+    assert!(matches!(refused, Err(RestoreError::Strip { most: 0, .. })));
+    assert_eq!(snapshot.restore("/", dest.path(), &strip(0)).files, 0);
 }

@@ -30,10 +30,10 @@ impl Trail {
             entries.push(listing[at.map_err(|_| no_such_path(source, path))?].clone());
         }
         let last = entries.last().expect("at least the root");
-        let most = if last.meta.kind == Kind::Folder {
-            entries.len() - 1
-        } else {
-            entries.len() - 2
+        // A root that is no folder, as only who lies has it, has no name to drop either.
+        let most = match last.meta.kind {
+            Kind::Folder => entries.len() - 1,
+            _ => entries.len().saturating_sub(2),
         };
         if strip > most {
             let path = String::from_utf8_lossy(path).into_owned();
