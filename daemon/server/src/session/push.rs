@@ -22,9 +22,12 @@ use crate::running::{Ending, RunningPush};
 /// Names of kept contents in one piece of an answer.
 const NAMES: usize = 4096;
 
-/// The longest name of a machine, and the most roots and tags that a push may have.
-const MOST_HOST: usize = 255;
-const MOST_WORDS: usize = 10_000;
+/// The longest name of a machine and the longest tag, in bytes.
+const MOST_WORD: usize = 255;
+
+/// What the name of the machine, roots and tags may take together, in bytes of memory: every list of
+/// snapshots carries them with each snapshot, and a packet has to hold one.
+const MOST_WORDS: usize = 64 << 10;
 
 /// What a message may stand for in one turn, in bytes.
 const STEP: u64 = 256 << 20;
@@ -314,18 +317,23 @@ fn cut_groups(groups: u64) -> impl Iterator<Item = u64> {
 
 /// Refuses what no agent of ours would begin.
 fn check(start: &PushStart) -> Result<()> {
-    let clean = |root: &Vec<u8>| root.starts_with(b"/") && !root.contains(&0);
-    let sorted = start.roots.windows(2).all(|pair| pair[0] < pair[1]);
-    let words = start
-        .tags
-        .iter()
-        .all(|tag| !tag.contains('\n') && tag.len() <= MOST_HOST);
-    let few = start.roots.len() <= MOST_WORDS && start.tags.len() <= MOST_WORDS;
-    let host = !start.host.is_empty() && start.host.len() <= MOST_HOST && !start.host.contains(['\0', '\n']);
-    match host && few && words && sorted && !start.roots.is_empty() && start.roots.iter().all(clean) {
+    let PushStart { host, roots, tags, .. } = start;
+    let is_path = |root: &Vec<u8>| root.starts_with(b"/") && !root.contains(&0);
+    // They are shown on terminals, in letters and in the log.
+    let is_word = |word: &String| word.len() <= MOST_WORD && !word.chars().any(char::is_control);
+    let words = !host.is_empty() && is_word(host) && tags.iter().all(is_word);
+    let paths = !roots.is_empty() && roots.iter().all(is_path) && roots.is_sorted_by(|a, b| a < b);
+    match words && paths && size_of_words(start) <= MOST_WORDS {
         true => Ok(()),
         false => Err(Error::Refused("a push of a host, roots or tags that cannot be".into())),
     }
+}
+
+/// What the words of a push take where a snapshot is held: short ones are mostly the place they are in.
+fn size_of_words(start: &PushStart) -> usize {
+    let roots = start.roots.iter().map(|root| size_of::<Vec<u8>>() + root.len());
+    let tags = start.tags.iter().map(|tag| size_of::<String>() + tag.len());
+    start.host.len() + roots.chain(tags).sum::<usize>()
 }
 
 /// Tells what an earlier push sent before it died.
@@ -371,5 +379,39 @@ mod tests {
         let endless = Message::Large(LargeOp::Zeros { length: u64::MAX });
         assert_eq!(steps(endless).count(), 1, "it is refused whole");
         assert_eq!(steps(Message::Leave).count(), 1);
+    }
+
+    #[test]
+    fn what_every_snapshot_carries_is_short_and_can_be_shown() {
+        let is_good = |host: &str, roots: &[Vec<u8>], tags: &[String]| {
+            let start = PushStart {
+                host: host.into(),
+                roots: roots.to_vec(),
+                tags: tags.to_vec(),
+                interval: None,
+                dry_run: false,
+            };
+            check(&start).is_ok()
+        };
+        let root = |length: usize| [vec![b'/'; length]];
+        let roots = |count: usize| {
+            (0..count)
+                .map(|at| format!("/{at:05}").into_bytes())
+                .collect::<Vec<_>>()
+        };
+        let tags = |count: usize| vec!["t".repeat(MOST_WORD); count];
+        assert!(is_good("laptop", &roots(1000), &["nightly, späť".into()]));
+        assert!(is_good("laptop", &[b"/a\nb".to_vec()], &[]), "a path may have any name");
+        assert!(!is_good("laptop", &root(MOST_WORDS), &[]));
+        assert!(!is_good("laptop", &roots(MOST_WORDS / 24), &[]), "many short ones");
+        assert!(!is_good("laptop", &root(1), &tags(MOST_WORDS / MOST_WORD)));
+        assert!(
+            !is_good("laptop", &root(MOST_WORDS / 2), &tags(MOST_WORDS / MOST_WORD / 2)),
+            "together"
+        );
+        for bad in ["\x1b[2J", "a\rb", "a\nb", "a\u{85}b", "a\0b"] {
+            assert!(!is_good(bad, &root(1), &[]), "{bad:?}");
+            assert!(!is_good("laptop", &root(1), &[bad.into()]), "{bad:?}");
+        }
     }
 }
