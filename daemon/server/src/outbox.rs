@@ -138,8 +138,13 @@ impl Reply {
 
     /// Adds a piece.
     pub fn push(&mut self, answer: Answer) -> Result<()> {
-        // About right is enough: packets are cut by this.
-        self.bytes += weight(&answer);
+        // About right is enough: packets are cut by this. A piece may fill a packet by itself, so what
+        // was gathered does not go with a long one.
+        let weight = weight(&answer);
+        if self.bytes + weight > GATHERED && !self.answers.is_empty() {
+            self.flush()?;
+        }
+        self.bytes += weight;
         self.answers.push(answer);
         if self.bytes >= GATHERED { self.flush() } else { Ok(()) }
     }
@@ -177,9 +182,9 @@ fn weight(answer: &Answer) -> usize {
         Answer::Values { groups, .. } => groups.len() * 33,
         Answer::Sums(sums) => sums.len() * 26,
         Answer::Progress { .. } => GATHERED,
-        Answer::Entry(entry) => 120 + entry.name.len() + entry.meta.target.len() + attributes(&entry.meta),
+        Answer::Entry(entry) => 120 + entry.name.len() + attributes(&entry.meta),
         Answer::Listed(yore_wire::ListedStep::Enter(entry) | yore_wire::ListedStep::Item { entry, .. }) => {
-            150 + entry.name.len() + entry.meta.target.len() + attributes(&entry.meta)
+            150 + entry.name.len() + attributes(&entry.meta)
         }
         // Paths, attributes, damages: of any length, and few.
         answer => {
@@ -190,9 +195,11 @@ fn weight(answer: &Answer) -> usize {
     }
 }
 
+/// What may be long in metadata. Empty attributes take something too, here and at the reader.
 fn attributes(meta: &yore_store::Meta) -> usize {
-    let xattrs: usize = meta.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
-    xattrs + meta.data.as_ref().map_or(0, |extents| extents.len() * 10)
+    let xattrs = meta.xattrs.iter().map(|(name, value)| 8 + name.len() + value.len());
+    let extents = meta.data.as_ref().map_or(0, |extents| extents.len() * 16);
+    meta.target.len() + meta.owner.user.len() + meta.owner.group.len() + xattrs.sum::<usize>() + extents
 }
 
 #[cfg(test)]
@@ -224,5 +231,70 @@ mod tests {
         outbox.abandon();
         thread.join().unwrap();
         assert!(done.recv().unwrap() as usize <= WAITING / (GATHERED / 2) + 3);
+    }
+
+    /// Where a test reads what was written.
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The packets that these pieces of one answer become.
+    fn packets(answers: impl IntoIterator<Item = Answer>) -> Vec<Packet> {
+        let (outbox, written) = (Arc::<Outbox>::default(), Written::default());
+        std::thread::scope(|threads| {
+            threads.spawn(|| outbox.write_to(Box::new(written.clone())));
+            let mut reply = Reply::new(outbox.clone(), 1);
+            answers.into_iter().try_for_each(|answer| reply.push(answer)).unwrap();
+            reply.done();
+            outbox.complete();
+        });
+        let bytes = written.0.lock().unwrap();
+        let mut packets = yore_wire::PacketReader::new(&bytes[..]);
+        std::iter::from_fn(|| packets.next_packet().unwrap()).collect()
+    }
+
+    #[test]
+    fn what_was_gathered_does_not_make_a_long_piece_too_long() {
+        let (short, long) = (
+            Answer::Bytes(vec![0; GATHERED - 1]),
+            Answer::Bytes(vec![0; LONGEST - 100]),
+        );
+        let packets = packets([short.clone(), long.clone(), short.clone()]);
+        let expected = [
+            Packet::More(1, vec![short.clone()]),
+            Packet::More(1, vec![long]),
+            Packet::Done(1, vec![short]),
+        ];
+        assert!(packets == expected, "{} packets", packets.len());
+    }
+
+    #[test]
+    fn empty_attributes_are_not_gathered_without_end() {
+        let mut meta = yore_store::Meta::plain(yore_store::Kind::File, 0o644);
+        meta.xattrs = vec![(Vec::new(), Vec::new()); GATHERED / 8];
+        let entry = yore_store::Entry {
+            id: yore_store::EntryId(1),
+            folder: yore_store::FolderId(1),
+            name: b"a".to_vec(),
+            first: yore_store::SnapshotId(1),
+            last: yore_store::SnapshotId(1),
+            meta,
+            size: 0,
+            content: None,
+            child: None,
+            link: None,
+        };
+        let packets = packets(vec![Answer::Entry(entry); 3]);
+        assert_eq!(packets.len(), 4, "one each, and the end");
     }
 }
