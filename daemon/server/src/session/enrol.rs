@@ -56,7 +56,7 @@ pub(super) fn enrol(session: &Session, enrolment: Enrolment) -> Result<Answer> {
     }
     // Before the invitation is used up and the key is known.
     if known.is_none() {
-        drop(server.room_for(&caller.user, super::NEW)?);
+        drop(server.room_for(&caller.user, super::open::NEW)?);
     }
     let enrolled = accounts
         .enrol(caller.user.id, caller.invitation, &key, &machine, &caller.from)

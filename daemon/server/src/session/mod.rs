@@ -13,28 +13,26 @@
 //! questions in number and bytes, messages in number, each being 4 MiB at most.
 
 mod enrol;
+mod open;
 mod push;
 mod question;
 #[cfg(test)]
 mod tests;
 
 use std::io::{Read, Write};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SendError, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use yore_store::{Compression, Error, Repository, Result, Snapshot};
+use yore_store::{Error, Repository, Result, Snapshot};
 use yore_wire::{
-    Answer, Failure, FailureKind, Message, NEWEST, OLDEST, Opened, Packet, PacketReader, Question, Welcome,
-    common_version,
+    Answer, Failure, FailureKind, Message, NEWEST, OLDEST, Packet, PacketReader, Question, Welcome, common_version,
 };
 
-use crate::accounts::{Key, NewSession, RepositoryName, RepositoryRow, User};
+use crate::accounts::{Key, NewSession, RepositoryRow, User};
 use crate::confine::{check_beneath, confine};
-use crate::failure::Failed;
 use crate::outbox::{Outbox, Reply};
 use crate::running::{Ending, Seen};
 use crate::server::Server;
@@ -53,15 +51,6 @@ const MOST_TOLD: usize = 4;
 
 /// Seconds between two looks of others at how far a session is.
 const SHOW: i64 = 5;
-
-/// Bytes that the caches of a session's repository keep.
-const CACHE: usize = 12 << 20;
-
-/// What an empty repository takes, in bytes: ballast and catalog.
-const NEW: u64 = 5 << 20;
-
-/// How data in new repositories is compressed.
-const COMPRESSION: Compression = Compression::Zstd(3);
 
 /// Who is at the other end.
 #[derive(Clone)]
@@ -416,82 +405,5 @@ impl Session {
         self.opened
             .get()
             .ok_or_else(|| Error::Refused("no repository is open".into()))
-    }
-
-    /// Makes a repository beside its place and moves it there whole: one that was half made in its
-    /// place could be neither opened nor made.
-    fn make(&self, row: &RepositoryRow, path: &Path) -> Result<()> {
-        let at = |source| Error::Io {
-            path: path.to_owned(),
-            source,
-        };
-        let number = self.number.load(Ordering::Relaxed);
-        let beside = path.with_file_name(format!(".new-{}-{number}", row.id));
-        let made = Repository::init(&beside, COMPRESSION).map(drop);
-        let moved = made.and_then(|()| match std::fs::rename(&beside, path) {
-            // Another session of the machine was faster.
-            Err(_) if path.join("yore.toml").exists() => Ok(()),
-            moved => moved.map_err(at),
-        });
-        let _ = std::fs::remove_dir_all(&beside);
-        moved
-    }
-
-    /// Opens a repository of the user; to push into it, it is made if it is not there.
-    fn open(&self, name: &str, to_push: bool) -> Result<Opened> {
-        let key = self.caller.key.as_ref();
-        let key = key.ok_or_else(|| Error::Denied("a password only enrols a machine; `yore link` does".into()))?;
-        // One at a time, before anything is made: each session has one repository.
-        let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.opened.get().is_some() {
-            return Err(Error::Refused("a repository is open already".into()));
-        }
-        let accounts = &self.server.accounts;
-        let denied = |error: crate::accounts::Error| Error::Denied(error.to_string());
-        let name: RepositoryName = name.parse().map_err(denied)?;
-        let user = &self.caller.user;
-        let unknown = || Error::Denied(format!("{} has no repository {name}", user.name));
-        // Until a new one is made and measured.
-        let mut _room = None;
-        let (row, path) = match accounts.repository(user.id, &name).map_err(denied)? {
-            Some(row) => (row, accounts.repository_path(&user.name, &name)),
-            None if !to_push => return Err(unknown()),
-            None => {
-                _room = Some(self.server.room_for(user, NEW)?);
-                let row = accounts
-                    .add_repository(user.id, &name, Some(key.id), Some(&key.comment), &self.caller.from)
-                    .map_err(denied)?;
-                (row, accounts.repository_path(&user.name, &name))
-            }
-        };
-        let repository = match Repository::open_with_cache(&path, CACHE) {
-            Err(Error::NotARepository(_)) if to_push => {
-                self.make(&row, &path)?;
-                self.server.measured_at_rest(&row);
-                Repository::open_with_cache(&path, CACHE)
-            }
-            Err(Error::NotARepository(_)) => return Err(unknown()),
-            opened => opened,
-        };
-        let repository = repository.inspect_err(|error| {
-            self.tell_damage_of(&row, error);
-            if to_push {
-                self.server.push_failed(&row, &self.caller, Failed::from(error));
-            }
-        })?;
-        let opened = Opened {
-            id: repository.id().to_owned(),
-            compression: repository.compression(),
-            may_prune: user.may_prune,
-        };
-        let open = Open {
-            repository: Arc::new(repository),
-            row,
-        };
-        let _ = accounts.session_opens(self.number.load(Ordering::Relaxed), &name);
-        match self.opened.set(open) {
-            Ok(()) => Ok(opened),
-            Err(_) => Err(Error::Refused("a repository is open already".into())),
-        }
     }
 }

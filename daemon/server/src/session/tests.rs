@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 
 use yore_wire::{FailureKind, Hello, Message, write_packet};
 
+use super::open::NEW;
 use super::*;
 use crate::accounts::{Accounts, By, UserChange};
 use crate::config::Config;
