@@ -100,6 +100,11 @@ impl Outbox {
         self.changed.notify_all();
     }
 
+    /// Whether what is being answered breaks off.
+    pub fn is_abandoned(&self) -> bool {
+        self.state().is_broken
+    }
+
     /// Nothing more will be put in.
     pub fn complete(&self) {
         self.state().is_complete = true;

@@ -371,6 +371,8 @@ impl server::Handler for Guest {
         let handle = Handle::current();
         let reader = Box::new(Blocking::new(handle.clone(), read, self.ended.clone()));
         let writer = Box::new(Blocking::new(handle, write, self.ended.clone()));
+        let end = self.end.clone();
+        let is_gone = move || end.lock().expect("no panic while held").is_none();
         let (socket, end) = (self.socket.clone(), self.end.clone());
         let hang_up = Arc::new(move || {
             // russh does not see that the socket is closed while nobody takes what has arrived.
@@ -391,6 +393,7 @@ impl server::Handler for Guest {
             let endings = Endings {
                 hang_up: Box::new(move || hang_up()),
                 linger: Box::new(linger),
+                is_gone: Box::new(is_gone),
             };
             session::run(&server, caller, reader, writer, endings);
             drop(running);

@@ -68,12 +68,14 @@ pub struct Caller {
 /// Ends the connection.
 pub type HangUp = Box<dyn Fn() + Send + Sync>;
 
-/// The two ways to end the connection.
+/// The two ways to end the connection, and whether it has ended.
 pub struct Endings {
     /// At once.
     pub hang_up: HangUp,
     /// When the agent has had this while to fetch what was said to it last. Nobody waits for that.
     pub linger: Box<dyn Fn(Duration) + Send + Sync>,
+    /// Known before all that has arrived was read.
+    pub is_gone: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 /// How long an agent may take to fetch what was said to it last.
@@ -89,6 +91,7 @@ struct Session {
     seen: Arc<Seen>,
     outbox: Arc<Outbox>,
     hang_up: Arc<HangUp>,
+    is_gone: Box<dyn Fn() -> bool + Send + Sync>,
     /// Why the server ended it.
     ending: Arc<OnceLock<Ending>>,
     opened: OnceLock<Open>,
@@ -122,7 +125,11 @@ pub fn run(
     writer: Box<dyn Write + Send>,
     endings: Endings,
 ) {
-    let Endings { hang_up, linger } = endings;
+    let Endings {
+        hang_up,
+        linger,
+        is_gone,
+    } = endings;
     let (outbox, ending, linger) = (Arc::<Outbox>::default(), Arc::default(), Arc::new(linger));
     let seen = Arc::new(Seen {
         from: caller.from.clone(),
@@ -138,6 +145,7 @@ pub fn run(
         seen,
         outbox,
         hang_up: Arc::new(hang_up),
+        is_gone,
         ending,
         opened: OnceLock::new(),
         opening: Mutex::default(),
@@ -220,6 +228,11 @@ enum Told {
 impl Session {
     fn who(&self) -> String {
         format!("{} from {}", self.caller.user.name, self.caller.from)
+    }
+
+    /// Whether it is over: nothing that waits is worth doing any more. It stays so.
+    fn has_ended(&self) -> bool {
+        self.ending.get().is_some() || self.outbox.is_abandoned() || (self.is_gone)()
     }
 
     fn confine(&self) -> std::io::Result<()> {

@@ -1,8 +1,11 @@
 //! Receiving a push: its messages go to the store's ingest, each in its turn.
 //!
 //! What ends a push early (the connection, the quota, a message that does not hold together)
-//! leaves what was received for the next push of the same line. The agent hears the reason at
+//! leaves what was taken in for the next push of the same line. The agent hears the reason at
 //! once; whatever else it sends is read and dropped, so that it can.
+//!
+//! Few bytes may be work for hours, and a push holds its repository against others. So each step is
+//! taken only while the session lasts; and nothing is committed once one may have been left out.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -52,7 +55,9 @@ pub(super) fn receive(session: &Arc<Session>, told: &Receiver<Told>) {
             Told::Messages(messages) => messages
                 .into_iter()
                 .flat_map(steps)
+                .take_while(|_| !session.has_ended())
                 .fold(state, |state, step| state.message(session, step)),
+            Told::Asked(_, Question::Push(_) | Question::Commit { .. }) if session.has_ended() => state,
             Told::Asked(number, question) => state.asked(session, number, question),
         };
         // While it waited for its turn nobody could be heard.
@@ -83,6 +88,8 @@ impl State {
                 let turn = session.server.turns.take(session.caller.user.id);
                 let delivered = deliver(&mut push.ingest, message);
                 drop(turn);
+                // While it works it cannot be heard.
+                session.seen.touch(session.server.now());
                 match delivered {
                     Ok(()) => State::Pushing(push),
                     Err(error) => session.failed(*push, error),

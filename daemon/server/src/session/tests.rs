@@ -1,9 +1,11 @@
 //! Sessions with an agent that says what ours never would.
 
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
 
-use yore_wire::{FailureKind, Hello, Message, write_packet};
+use yore_store::{LARGEST, LargeOp};
+use yore_wire::{FailureKind, Hello, Message, PushStart, write_packet};
 
 use super::open::NEW;
 use super::*;
@@ -12,6 +14,9 @@ use crate::config::Config;
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
 
+/// What a session may take to end, on a machine that has much else to do.
+const SOON: Duration = Duration::from_secs(60);
+
 /// A server with one user, and one session of hers.
 struct Peer {
     folder: tempfile::TempDir,
@@ -19,6 +24,10 @@ struct Peer {
     writer: UnixStream,
     reader: PacketReader<UnixStream>,
     session: JoinHandle<()>,
+    /// Disconnected when the session has ended.
+    ended: Receiver<()>,
+    /// Whether the connection is known to be gone.
+    is_gone: Arc<AtomicBool>,
 }
 
 impl Peer {
@@ -41,13 +50,17 @@ impl Peer {
         };
         let server = Server::new(config, accounts.clone());
         let (here, there) = UnixStream::pair().unwrap();
+        here.set_write_timeout(Some(SOON)).unwrap();
         let caller = Caller {
             user,
             key: Some(key),
             invitation: None,
             from: "here".into(),
         };
+        let is_gone: Arc<AtomicBool> = Arc::default();
+        let ((running, ended), gone) = (channel::<()>(), is_gone.clone());
         let session = std::thread::spawn(move || {
+            let _running = running;
             let (reader, writer) = (
                 Box::new(there.try_clone().unwrap()),
                 Box::new(there.try_clone().unwrap()),
@@ -57,6 +70,7 @@ impl Peer {
             let endings = Endings {
                 hang_up: Box::new(move || drop(there.shutdown(std::net::Shutdown::Both))),
                 linger: Box::new(move |_| drop(still_there.shutdown(std::net::Shutdown::Read))),
+                is_gone: Box::new(move || gone.load(Ordering::Relaxed)),
             };
             run(&server, caller, reader, writer, endings);
         });
@@ -66,6 +80,8 @@ impl Peer {
             writer: here.try_clone().unwrap(),
             reader: PacketReader::new(here),
             session,
+            ended,
+            is_gone,
         }
     }
 
@@ -112,8 +128,25 @@ impl Peer {
         })
     }
 
+    fn begin_push(&mut self) -> Result<Vec<Answer>, Failure> {
+        self.ask(Question::Push(PushStart {
+            host: "laptop".into(),
+            roots: vec![b"/".to_vec()],
+            tags: vec![],
+            interval: None,
+            dry_run: false,
+        }))
+    }
+
     fn hang_up(self) -> (tempfile::TempDir, Accounts) {
         self.writer.shutdown(std::net::Shutdown::Both).unwrap();
+        self.end()
+    }
+
+    /// Waits for the session's end.
+    fn end(self) -> (tempfile::TempDir, Accounts) {
+        let ended = self.ended.recv_timeout(SOON);
+        assert_eq!(ended, Err(RecvTimeoutError::Disconnected), "it goes on");
         self.session.join().unwrap();
         (self.folder, self.accounts)
     }
@@ -230,4 +263,43 @@ fn what_is_no_packet_ends_the_session() {
         assert_eq!(peer.hear(), None);
         peer.session.join().unwrap();
     }
+}
+
+/// The work of a day, in few bytes.
+fn terabytes_of_zeros() -> impl Iterator<Item = Packet> {
+    let zeros = Message::Large(LargeOp::Zeros { length: LARGEST });
+    let begin = Message::LargeBegin {
+        base: None,
+        key: [7; 16],
+    };
+    [begin, zeros].into_iter().map(Packet::Tell).cycle()
+}
+
+#[test]
+fn a_push_ends_with_its_session_whatever_is_left_to_do() {
+    let mut peer = Peer::greeted(None);
+    peer.open("docs").unwrap();
+    peer.begin_push().unwrap();
+    terabytes_of_zeros().take(10).for_each(|packet| peer.say(&packet));
+    // What was left out must not become a snapshot.
+    peer.say(&Packet::Ask(2, Question::Commit { unread: 0 }));
+    let (_folder, accounts) = peer.hang_up();
+    let row = &accounts.repositories().unwrap()[0];
+    assert!(row.last_push_lost && row.last_success.is_none(), "{row:?}");
+}
+
+#[test]
+fn a_connection_that_is_gone_ends_a_push_before_all_that_arrived_was_read() {
+    let mut peer = Peer::greeted(None);
+    peer.open("docs").unwrap();
+    peer.begin_push().unwrap();
+    peer.is_gone.store(true, Ordering::Relaxed);
+    // More than may wait: the end of the stream is behind what would not be read for days.
+    let mut bytes = Vec::new();
+    terabytes_of_zeros()
+        .take(60_000)
+        .for_each(|packet| packet.write(&mut bytes));
+    peer.writer.write_all(&bytes).unwrap();
+    let (_folder, accounts) = peer.hang_up();
+    assert!(accounts.repositories().unwrap()[0].last_push_lost);
 }
