@@ -19,6 +19,7 @@ pub mod accounts;
 mod clerk;
 pub mod config;
 mod confine;
+mod connections;
 mod failure;
 pub mod health;
 pub mod host_key;

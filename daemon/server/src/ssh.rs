@@ -5,7 +5,6 @@
 //! accept ─▶ limits ─▶ russh ─▶ login ─▶ subsystem "yore" ─▶ session::run, on a thread of its own
 //! ```
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use yore_agent::remote::{Blocking, End, Ended, ending, preferred};
 
+use crate::connections::{Connections, Counted, Limits};
 use crate::logins::Logins;
 use crate::server::Server;
 use crate::session::{self, Caller, Endings};
@@ -37,7 +37,7 @@ pub struct Ssh {
     config: Arc<server::Config>,
     logins: Logins,
     hashing: tokio::sync::Semaphore,
-    connections: Mutex<HashMap<IpAddr, usize>>,
+    connections: Arc<Connections>,
     /// When a connection that was refused was told of last.
     told_refused: AtomicI64,
     /// One for each session that runs; the daemon waits for all.
@@ -74,7 +74,7 @@ impl Ssh {
             config: Arc::new(config),
             logins: Logins::default(),
             hashing: tokio::sync::Semaphore::new(HASHING),
-            connections: Mutex::default(),
+            connections: Arc::default(),
             told_refused: AtomicI64::new(0),
             sessions: Arc::new(tokio::sync::Semaphore::new(SESSIONS as usize)),
         })
@@ -118,22 +118,13 @@ impl Ssh {
     }
 
     /// Counts a connection, unless there are too many.
-    fn count(self: &Arc<Self>, address: IpAddr) -> Option<Counted> {
+    fn count(&self, address: IpAddr) -> Option<Counted> {
         let config = self.server.config();
-        let mut connections = self.connections.lock().expect("no panic while held");
-        let address = address.to_canonical();
-        let (all, here) = (
-            connections.values().sum::<usize>(),
-            connections.get(&address).copied().unwrap_or(0),
-        );
-        if all >= config.max_connections || here >= config.max_connections_per_address {
-            return None;
-        }
-        connections.insert(address, here + 1);
-        Some(Counted {
-            ssh: self.clone(),
-            address,
-        })
+        let limits = Limits {
+            all: config.max_connections,
+            here: config.max_connections_per_address,
+        };
+        self.connections.count(address, limits)
     }
 
     async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, counted: Counted) {
@@ -161,9 +152,12 @@ impl Ssh {
         };
         let patience = Duration::from_secs(self.server.config().login_timeout.0.max(1) as u64);
         let deadline = {
-            let socket = socket.clone();
+            let (socket, counted) = (socket.clone(), counted.clone());
             tokio::spawn(async move {
-                tokio::time::sleep(patience).await;
+                tokio::select! {
+                    () = tokio::time::sleep(patience) => {}
+                    () = counted.sent_away() => {}
+                }
                 if !in_time.load(Ordering::Relaxed) {
                     let _ = socket.shutdown(Shutdown::Both);
                 }
@@ -176,24 +170,6 @@ impl Ssh {
         deadline.abort();
         let _ = socket.shutdown(Shutdown::Both);
         drop(counted);
-    }
-}
-
-/// A connection that counts: until it and its session, which may be answering still, have ended.
-struct Counted {
-    ssh: Arc<Ssh>,
-    address: IpAddr,
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let mut connections = self.ssh.connections.lock().expect("no panic while held");
-        if let Some(count) = connections.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                connections.remove(&self.address);
-            }
-        }
     }
 }
 
@@ -366,6 +342,7 @@ impl server::Handler for Guest {
             return session.channel_failure(channel);
         };
         self.in_time.store(true, Ordering::Relaxed);
+        self.counted.begins();
         session.channel_success(channel)?;
         let (read, write) = tokio::io::split(stream.into_stream());
         let handle = Handle::current();
