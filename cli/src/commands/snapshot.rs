@@ -44,6 +44,7 @@ JSON: one object: the fields of the snapshot (none of them in a dry run), and
   bytes_read  bytes that were read
   bytes_new   bytes that were stored
   deltas      older versions that became differences
+  healed      versions that were damaged in the repository and are whole again
   unreadable  array of objects: path (path_hex: if it is not UTF-8), why
   skipped     likewise: what was left out
 The fields of a snapshot:
@@ -99,6 +100,7 @@ struct Taken<'a> {
     bytes_read: u64,
     bytes_new: u64,
     deltas: u64,
+    healed: u64,
     unreadable: Vec<Problem<'a>>,
     skipped: Vec<Problem<'a>>,
 }
@@ -212,6 +214,7 @@ fn print(context: &Context, outcome: &Outcome) -> Result<()> {
             bytes_read: outcome.bytes_read,
             bytes_new: outcome.bytes_new,
             deltas: outcome.deltas,
+            healed: outcome.healed,
             unreadable: Problem::all(&outcome.unreadable),
             skipped: Problem::all(&outcome.skipped),
         })?;
@@ -235,6 +238,10 @@ fn print_text(outcome: &Outcome, out: &mut Out) -> Result<()> {
         size(outcome.bytes_read),
         size(outcome.bytes_new)
     ))?;
+    if outcome.healed > 0 {
+        let versions = count(outcome.healed, "damaged version");
+        out.line(format_args!("{versions} in the repository: whole again"))?;
+    }
     if !outcome.unreadable.is_empty() {
         out.line(format_args!(
             "{} could not be read",

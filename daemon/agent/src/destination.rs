@@ -53,6 +53,8 @@ pub(crate) struct Destination {
     kept_groups: KeptGroups,
     /// Whether there was such a push.
     goes_on: bool,
+    /// Contents that the newest snapshot has and that are damaged, by the first half of their names.
+    pub wanted: HashSet<[u8; 16]>,
 }
 
 /// Chaining values of groups, by what this agent calls their content, and by their number.
@@ -106,6 +108,7 @@ impl Destination {
             goes_on: !kept.is_empty() || !kept_groups.is_empty(),
             kept,
             kept_groups,
+            wanted: HashSet::new(),
         }
     }
 
@@ -124,16 +127,13 @@ impl Destination {
             kept_groups.entry(key).or_default().extend((first..).zip(values));
             Ok(())
         })?;
+        let wanted = ingest.wanted()?.iter().map(short).collect();
         let line = (ingest.base().cloned(), format!("{}-{}", repository.id(), ingest.line()));
         let questions = Box::new(Here(repository.clone()));
         let kept = (kept, kept_groups);
-        Ok(Self::new(
-            Box::new(ingest),
-            questions,
-            repository.compression(),
-            line,
-            kept,
-        ))
+        let mut destination = Self::new(Box::new(ingest), questions, repository.compression(), line, kept);
+        destination.wanted = wanted;
+        Ok(destination)
     }
 
     /// How new data is to be compressed.

@@ -71,6 +71,8 @@ pub struct Outcome {
     pub bytes_new: u64,
     /// Contents that became reverse deltas.
     pub deltas: u64,
+    /// Contents that were damaged in the repository and are whole again.
+    pub healed: u64,
     /// Paths that could not be read, and why.
     pub unreadable: Vec<(Vec<u8>, String)>,
     /// Folders left out for another reason than a pattern, and why.
@@ -254,6 +256,9 @@ fn begin<'a>(
     if !is_mirror {
         fill(&mut state, &destination)?;
     }
+    // What is wanted again may lie anywhere, marked or not.
+    let is_mirror = is_mirror && destination.wanted.is_empty();
+    state.lose(&destination.wanted)?;
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0, |now| now.as_secs() as i64);
@@ -294,6 +299,7 @@ fn finish(push: Push<'_>, dry_run: bool) -> Result<Outcome, AgentError> {
         bytes_read: counts.bytes_read,
         bytes_new: 0,
         deltas: 0,
+        healed: 0,
         unreadable: counts.unreadable,
         skipped: counts.skipped,
         folders_listed: 0,
@@ -308,6 +314,7 @@ fn finish(push: Push<'_>, dry_run: bool) -> Result<Outcome, AgentError> {
     let _ = state.commit(&committed.snapshot.name);
     outcome.bytes_new = committed.snapshot.new_bytes;
     outcome.deltas = committed.deltas;
+    outcome.healed = committed.healed;
     outcome.snapshot = Some(committed.snapshot);
     Ok(outcome)
 }

@@ -5,6 +5,7 @@
 //! Everything that a push changes here is one transaction, committed after the push: a push
 //! that dies leaves the state as it was.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -12,6 +13,7 @@ use yore_store::{Hash, Kind, MEDIUM, SMALL};
 
 use crate::metadata::Stat;
 use crate::private;
+use crate::push::short;
 
 /// A change of this layout empties old states.
 const VERSION: i32 = 1;
@@ -231,6 +233,25 @@ impl State {
         self.connection
             .prepare_cached("SELECT EXISTS (SELECT 1 FROM seen WHERE hash = ?1 AND size > 32768)")?
             .query_row([hash], |row| row.get(0))
+    }
+
+    /// Forgets of which files these are the contents, by the first half of their names: they are read and sent again.
+    pub fn lose(&mut self, wanted: &HashSet<[u8; 16]>) -> rusqlite::Result<()> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let lost: Vec<(i64, Vec<u8>)> = self
+            .connection
+            .prepare("SELECT folder, name, hash FROM seen WHERE hash IS NOT NULL")?
+            .query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get::<_, Hash>(2)?)))?
+            .filter(|row| row.as_ref().map_or(true, |(_, hash)| wanted.contains(&short(hash))))
+            .map(|row| row.map(|(name, _)| name))
+            .collect::<rusqlite::Result<_>>()?;
+        let mut lose = self
+            .connection
+            .prepare("UPDATE seen SET trusted = 0, hash = NULL WHERE folder = ?1 AND name = ?2")?;
+        lost.iter()
+            .try_for_each(|name| lose.execute((name.0, &name.1)).map(drop))
     }
 
     /// Whether a large content of this length is known.

@@ -182,7 +182,7 @@ fn weight(answer: &Answer) -> usize {
     match answer {
         Answer::Bytes(bytes) | Answer::Small { bytes, .. } | Answer::Frame(Frame { bytes, .. }) => bytes.len(),
         Answer::Shared { frame, slices } => frame.bytes.len() + slices.len() * size_of::<Slice>(),
-        Answer::Kept(names) => names.len() * 16,
+        Answer::Kept(names) | Answer::Wanted(names) => names.len() * 16,
         Answer::KeptGroups { values, .. } => values.len() * 32,
         Answer::Values { groups, .. } => groups.len() * 33,
         Answer::Sums(sums) => sums.len() * 26,

@@ -5,8 +5,8 @@
 
 use yore_store::delta::BlockSum;
 use yore_store::{
-    Change, Committed, Compression, ContentId, Entry, EntryId, FolderId, Forgotten, Found, Frame, Hash, Slice,
-    Snapshot, SnapshotId, Space, Stats, Swept, Value, Verified, Version,
+    Change, Compression, ContentId, Entry, EntryId, FolderId, Forgotten, Found, Frame, Hash, Slice, Snapshot,
+    SnapshotId, Space, Stats, Swept, Value, Verified, Version,
 };
 
 use crate::codec::{record, variants};
@@ -114,7 +114,7 @@ pub enum Question {
     },
     /// Sweeps what dead pushes left. [`Answer::Swept`].
     Sweep,
-    /// Begins a push. [`Answer::Kept`] and [`Answer::KeptGroups`], then [`Answer::Begun`].
+    /// Begins a push. [`Answer::Kept`], [`Answer::KeptGroups`] and [`Answer::Wanted`], then [`Answer::Begun`].
     Push(PushStart),
     /// Everything that the push's base has, folders before what is in them. [`Answer::Listed`]s.
     Listing,
@@ -132,7 +132,7 @@ pub enum Question {
         /// (offset, length) in bytes.
         ranges: Vec<(u64, u64)>,
     },
-    /// Makes the push a snapshot. [`Answer::Committed`].
+    /// Makes the push a snapshot. [`Answer::Healed`], if anything was, then [`Answer::Committed`].
     Commit {
         /// Paths that could not be read.
         unread: u64,
@@ -285,7 +285,17 @@ pub enum Answer {
     /// Sums of the next blocks.
     Sums(Vec<BlockSum>),
     /// The push is a snapshot.
-    Committed(Committed),
+    Committed {
+        /// The new snapshot.
+        snapshot: Snapshot,
+        /// Contents that were turned into reverse deltas.
+        deltas: u64,
+    },
+    /// First halves of the names of contents that the newest snapshot has and that are damaged: they are
+    /// to be sent again.
+    Wanted(Vec<[u8; 16]>),
+    /// So many damaged contents are whole again.
+    Healed(u64),
 }
 
 /// What is known of an open repository.
@@ -396,5 +406,7 @@ variants!(Answer, "answer" {
     35 => Listed(step),
     36 => Values { size, groups, zero_segments },
     37 => Sums(sums),
-    38 => Committed(committed),
+    38 => Committed { snapshot, deltas },
+    39 => Wanted(names),
+    40 => Healed(contents),
 });

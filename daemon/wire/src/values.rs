@@ -2,9 +2,9 @@
 
 use yore_store::delta::BlockSum;
 use yore_store::{
-    Body, Change, Committed, Compression, ContentId, Damage, DeltaStats, Encoding, Entry, EntryId, FolderId, Forgotten,
-    Found, Frame, Kind, LargeOp, LineId, Meta, Owner, Slice, Snapshot, SnapshotId, SnapshotStats, Space, Stats,
-    StoredAs, Swept, Verified, Version,
+    Body, Change, Compression, ContentId, Damage, DeltaStats, Encoding, Entry, EntryId, FolderId, Forgotten, Found,
+    Frame, Kind, LargeOp, LineId, Meta, Owner, Slice, Snapshot, SnapshotId, SnapshotStats, Space, Stats, StoredAs,
+    Swept, Verified, Version,
 };
 
 use crate::Message;
@@ -227,7 +227,6 @@ record!(Space {
     files,
     files_free,
 });
-record!(Committed { snapshot, deltas });
 record!(BlockSum { weak, strong });
 
 lists!(

@@ -25,7 +25,7 @@ pub(crate) fn begin(server: &Server, options: PushOptions, dry_run: bool) -> Res
         dry_run,
     };
     let (mut kept, mut kept_groups) = (HashSet::new(), KeptGroups::new());
-    let mut begun = None;
+    let (mut begun, mut wanted) = (None, HashSet::new());
     for answer in connection.ask(Question::Push(start))? {
         match answer? {
             Answer::Kept(names) => kept.extend(names),
@@ -34,6 +34,7 @@ pub(crate) fn begin(server: &Server, options: PushOptions, dry_run: bool) -> Res
                 let numbered = (0..).zip(values).map(|(at, value)| (first.wrapping_add(at), value));
                 groups.extend(numbered);
             }
+            Answer::Wanted(names) => wanted.extend(names),
             Answer::Begun { base, line } => begun = Some((base, line)),
             _ => return Err(unexpected(connection.place())),
         }
@@ -48,7 +49,7 @@ pub(crate) fn begin(server: &Server, options: PushOptions, dry_run: bool) -> Res
         _alive: (!dry_run).then(|| connection.keep_alive()),
         connection: connection.clone(),
     };
-    Ok(Destination::new(
+    let mut destination = Destination::new(
         match dry_run {
             true => Box::new(crate::destination::Nowhere),
             false => Box::new(there),
@@ -57,7 +58,9 @@ pub(crate) fn begin(server: &Server, options: PushOptions, dry_run: bool) -> Res
         opened.compression,
         (base, line),
         (kept, kept_groups),
-    ))
+    );
+    destination.wanted = wanted;
+    Ok(destination)
 }
 
 /// The connection as the pipeline's receiver.
@@ -72,10 +75,20 @@ impl Receiver for There {
     }
 
     fn commit(self: Box<Self>, unread: u64) -> Result<Committed> {
-        match self.connection.ask_one(Question::Commit { unread })? {
-            Some(Answer::Committed(committed)) => Ok(committed),
-            _ => Err(unexpected(self.connection.place())),
+        let (mut healed, mut done) = (0, None);
+        for answer in self.connection.ask(Question::Commit { unread })? {
+            match answer? {
+                Answer::Healed(contents) => healed = contents,
+                Answer::Committed { snapshot, deltas } => done = Some((snapshot, deltas)),
+                _ => return Err(unexpected(self.connection.place())),
+            }
         }
+        let (snapshot, deltas) = done.ok_or_else(|| unexpected(self.connection.place()))?;
+        Ok(Committed {
+            snapshot,
+            deltas,
+            healed,
+        })
     }
 
     fn abort(self: Box<Self>, failure: &str) {

@@ -18,7 +18,7 @@ pub(super) fn has_names(answer: &Answer) -> bool {
     match answer {
         Answer::Snapshot(snapshot) => is_named(snapshot),
         Answer::Begun { base, .. } => base.iter().all(is_named),
-        Answer::Committed(committed) => is_named(&committed.snapshot),
+        Answer::Committed { snapshot, .. } => is_named(snapshot),
         Answer::Version(version) => is_named(&version.snapshot) && version.until.iter().all(|name| is_name(name)),
         Answer::Found(found) => is_name(&found.first) && is_name(&found.last),
         Answer::Stats(stats) => stats.each.iter().all(|each| is_name(&each.name)),

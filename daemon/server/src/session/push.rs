@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use yore_store::{Budget, Committed, Error, GROUP, Ingest, LARGEST, LargeOp, PushOptions, Result};
+use yore_store::{Budget, Committed, Error, GROUP, Hash, Ingest, LARGEST, LargeOp, PushOptions, Result};
 use yore_wire::{Answer, Failure, Message, Packet, PushStart, Question, deliver};
 
 use super::question::reported;
@@ -155,7 +155,7 @@ fn commit(session: &Session, push: Push, unread: u64, mut reply: Reply) {
     match push.ingest.commit(unread) {
         Ok(committed) => {
             session.committed(&committed);
-            match reply.push(Answer::Committed(committed)) {
+            match tell_committed(committed, &mut reply) {
                 Ok(()) => reply.done(),
                 Err(error) => reply.failed(&error),
             }
@@ -195,6 +195,7 @@ impl Session {
         let quota = self.quota(&open.row, open.repository.path())?;
         let ingest = Ingest::begin(&open.repository, options, Box::new(quota))?;
         tell_kept(&ingest, reply)?;
+        tell_wanted(&ingest, reply)?;
         let base = ingest.base().cloned();
         *self.base.lock().expect("no panic while held") = base.clone();
         reply.push(Answer::Begun {
@@ -347,7 +348,7 @@ fn size_of_words(start: &PushStart) -> usize {
 fn tell_kept(ingest: &Ingest, reply: &mut Reply) -> Result<()> {
     let mut names = Vec::new();
     ingest.kept(&mut |hash| {
-        names.push(hash.0[..16].try_into().expect("16 of 32 bytes"));
+        names.push(first_half(&hash));
         match names.len() {
             NAMES => reply.push(Answer::Kept(std::mem::take(&mut names))),
             _ => Ok(()),
@@ -357,6 +358,29 @@ fn tell_kept(ingest: &Ingest, reply: &mut Reply) -> Result<()> {
         reply.push(Answer::Kept(names))?;
     }
     ingest.kept_groups(&mut |key, first, values| reply.push(Answer::KeptGroups { key, first, values }))
+}
+
+/// Tells what is damaged here and may be there still.
+fn tell_wanted(ingest: &Ingest, reply: &mut Reply) -> Result<()> {
+    let wanted: Vec<_> = ingest.wanted()?.iter().map(first_half).collect();
+    let mut pieces = wanted.chunks(NAMES);
+    pieces.try_for_each(|names| reply.push(Answer::Wanted(names.to_vec())))
+}
+
+fn tell_committed(committed: Committed, reply: &mut Reply) -> Result<()> {
+    let Committed {
+        snapshot,
+        deltas,
+        healed,
+    } = committed;
+    if healed > 0 {
+        reply.push(Answer::Healed(healed))?;
+    }
+    reply.push(Answer::Committed { snapshot, deltas })
+}
+
+fn first_half(name: &Hash) -> [u8; 16] {
+    name.0[..16].try_into().expect("16 of 32 bytes")
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ mod names;
 
 use yore_store::delta::BlockSum;
 use yore_store::{
-    Body, Change, Committed, Compression, ContentId, Damage, DeltaStats, Encoding, Entry, EntryId, FolderId, Forgotten,
-    Found, Frame, Hash, Kind, LargeOp, LineId, Meta, Owner, Slice, Snapshot, SnapshotId, SnapshotStats, Space, Stats,
+    Body, Change, Compression, ContentId, Damage, DeltaStats, Encoding, Entry, EntryId, FolderId, Forgotten, Found,
+    Frame, Hash, Kind, LargeOp, LineId, Meta, Owner, Slice, Snapshot, SnapshotId, SnapshotStats, Space, Stats,
     StoredAs, Swept, Verified, Version,
 };
 use yore_wire::{
@@ -397,10 +397,12 @@ fn of_a_push() -> Vec<Answer> {
             weak: LARGE,
             strong: [9; 16],
         }]),
-        Answer::Committed(Committed {
+        Answer::Committed {
             snapshot: snapshot(),
             deltas: 5,
-        }),
+        },
+        Answer::Wanted(vec![[3; 16], [4; 16]]),
+        Answer::Healed(LARGE),
     ]
 }
 

@@ -97,7 +97,9 @@ fn of_answer(answer: &Answer) -> &'static str {
         Answer::Listed(ListedStep::Item { .. }) => "Listed:Item",
         Answer::Values { .. } => "Values",
         Answer::Sums(_) => "Sums",
-        Answer::Committed(_) => "Committed",
+        Answer::Committed { .. } => "Committed",
+        Answer::Wanted(_) => "Wanted",
+        Answer::Healed(_) => "Healed",
     }
 }
 
