@@ -137,7 +137,10 @@ pub fn snapshot(target: &Target, request: SnapshotRequest, progress: &dyn Progre
                 continue;
             }
             Err(AgentError::Store(error)) => error,
-            result => return result,
+            result => {
+                copy_catalog(target, &result);
+                return result;
+            }
         };
         // Until the server has noticed that the connection broke, the push seems to be running.
         let is_broken = matches!(error, yore_store::Error::Elsewhere { lost: true, .. });
@@ -159,6 +162,14 @@ pub fn snapshot(target: &Target, request: SnapshotRequest, progress: &dyn Progre
         };
         progress.waits(&error.to_string(), wait);
         wait_unless_stopped(progress, wait)?;
+    }
+}
+
+/// Copies the catalog of a repository here, once a day; a server does it by itself.
+fn copy_catalog(target: &Target, made: &Result<Outcome, AgentError>) {
+    if let (Target::Here(repository), Ok(Outcome { snapshot: Some(_), .. })) = (target, made) {
+        // The snapshot is there; a verification says what is wrong with a catalog that cannot be copied.
+        let _ = repository.copy_catalog();
     }
 }
 

@@ -95,6 +95,7 @@ fn turn(server: &Server, row: &RepositoryRow, busy: &dyn Fn() -> bool) -> anyhow
     }
     let repository = Arc::new(Repository::open(&path)?);
     upkeep::sweep(&repository, busy)?;
+    copy_catalog(server, row, &repository);
     let report = upkeep::retention(&repository, &rules(server, row), server.now(), busy)?;
     if !report.names.is_empty() {
         let what = format!("prune {}", row.full_name());
@@ -108,6 +109,22 @@ fn turn(server: &Server, row: &RepositoryRow, busy: &dyn Fn() -> bool) -> anyhow
         Some(upkeep::Stopped::Failed(error)) => Err(error.into()),
         Some(upkeep::Stopped::Busy) => Ok(false),
         Some(upkeep::Stopped::Suspended) | None => Ok(is_verified),
+    }
+}
+
+/// Copies the catalog, once a day, before anything is forgotten; where the user's quota has no room for that, not.
+fn copy_catalog(server: &Server, row: &RepositoryRow, repository: &Repository) {
+    let Ok(Some(user)) = server.accounts.user_by_id(row.user) else {
+        return;
+    };
+    let Ok(_making) = server.room_for(&user, repository.catalog_bytes()) else {
+        return;
+    };
+    if let Err(error) = repository.copy_catalog() {
+        server.complain(format_args!(
+            "{}: its catalog could not be copied: {error}",
+            row.full_name()
+        ));
     }
 }
 

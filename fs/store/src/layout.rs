@@ -45,11 +45,12 @@ pub enum FileKind {
 }
 
 impl FileKind {
+    /// All of them.
+    pub const ALL: [FileKind; 3] = [FileKind::Pack, FileKind::Head, FileKind::Delta];
+
     /// The kind with this number in the catalog.
     pub fn from_code(code: i64) -> Option<Self> {
-        [FileKind::Pack, FileKind::Head, FileKind::Delta]
-            .into_iter()
-            .find(|kind| *kind as i64 == code)
+        Self::ALL.into_iter().find(|kind| *kind as i64 == code)
     }
 
     /// The folder for files of this kind.

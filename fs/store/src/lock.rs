@@ -102,6 +102,20 @@ pub fn dead_push(repository: &Path, push: PushId) -> Result<Lock> {
     Ok(acquire(path, true, true)?.expect("a lock that is waited for is got"))
 }
 
+/// How many pushes, or steps of maintenance, live.
+pub fn held_pushes(repository: &Path) -> Result<usize> {
+    let folder = layout::locks(repository);
+    let mut held = 0;
+    for entry in std::fs::read_dir(&folder).at(&folder)? {
+        let path = entry.at(&folder)?.path();
+        let is_push = path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"push-"));
+        held += usize::from(is_push && acquire(path, false, true)?.is_none());
+    }
+    Ok(held)
+}
+
 /// Takes the lock that says that a push lives; `None` if it does.
 pub fn push(repository: &Path, push: PushId) -> Result<Option<Lock>> {
     acquire(layout::locks(repository).join(format!("push-{push}")), false, true)

@@ -73,7 +73,7 @@ impl Repository {
         if std::fs::read_dir(path).at(path)?.next().is_some() {
             return Err(Error::NotEmpty(path.to_owned()));
         }
-        for folder in [FileKind::Pack, FileKind::Head, FileKind::Delta].map(FileKind::folder) {
+        for folder in FileKind::ALL.map(FileKind::folder) {
             let folder = path.join(folder);
             std::fs::create_dir(&folder).at(&folder)?;
         }
@@ -268,13 +268,47 @@ fn write_config(repository: &Path, config: &Config) -> Result<()> {
          # sqlite3, zstd and rdiff are enough to read it.\n{}",
         toml::to_string(config).expect("three plain values")
     );
-    let mut file = File::create_new(&path).at(&path)?;
+    // Aside first: a crash leaves the one that was there, or none.
+    let aside = path.with_extension("toml.new");
+    let mut file = File::create(&aside).at(&aside)?;
     file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
-        .at(&path)?;
+        .at(&aside)?;
+    std::fs::rename(&aside, &path).at(&path)?;
     File::open(repository)
         .and_then(|folder| folder.sync_all())
         .at(repository)
+}
+
+/// Writes `yore.toml` anew if it is not there or cannot be read; says whether that is so. Its identity is lost then, and
+/// with it what machines remember of the repository.
+pub(crate) fn renew_config(repository: &Path, dry_run: bool) -> Result<bool> {
+    match read_config(repository) {
+        Err(Error::NotARepository(_) | Error::Config { .. }) => {}
+        read => return read.map(|_| false),
+    }
+    if !dry_run {
+        let path = layout::config(repository);
+        let _ = std::fs::rename(&path, path.with_extension("toml.damaged"));
+        write_config(
+            repository,
+            &Config {
+                format: FORMAT,
+                id: new_id()?,
+                compression: compression_text(Compression::Zstd(3)),
+            },
+        )?;
+    }
+    Ok(true)
+}
+
+/// Gives a repository another identity, for which nobody remembers anything.
+pub(crate) fn renew_id(repository: &Path) -> Result<()> {
+    let config = Config {
+        id: new_id()?,
+        ..read_config(repository)?
+    };
+    write_config(repository, &config)
 }
 
 fn read_config(repository: &Path) -> Result<Config> {

@@ -119,7 +119,8 @@ impl Repository {
         })
     }
 
-    fn catalog_bytes(&self) -> u64 {
+    /// Bytes of the catalog and its log.
+    pub fn catalog_bytes(&self) -> u64 {
         let catalog = layout::catalog(self.path());
         let mut journal = catalog.clone().into_os_string();
         journal.push("-wal");

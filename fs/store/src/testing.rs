@@ -9,7 +9,7 @@ use crate::{
 
 /// A repository in a folder that goes with it.
 pub struct Bench {
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
     pub repository: Arc<Repository>,
 }
 
@@ -20,8 +20,16 @@ impl Bench {
         drop(Repository::init(&path, Compression::Zstd(1)).unwrap());
         let repository = Repository::open_with_clock(&path, Arc::new(StepClock::new(1_700_000_000))).unwrap();
         Bench {
-            _folder: folder,
+            _folder: Some(folder),
             repository: Arc::new(repository),
+        }
+    }
+
+    /// One that is there already.
+    pub fn over(repository: Arc<Repository>) -> Self {
+        Bench {
+            _folder: None,
+            repository,
         }
     }
 

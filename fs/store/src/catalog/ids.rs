@@ -44,7 +44,7 @@ pub fn take(connection: &Connection, table: &'static str, count: i64) -> Result<
     };
     let end: i64 = connection
         .prepare_cached(&format!(
-            "INSERT INTO next_ids (name, next) VALUES (?1, 1 + ?2) ON CONFLICT (name) DO
+            "INSERT INTO next_ids (name, next) VALUES (?1, coalesce(({used}), 0) + 1 + ?2) ON CONFLICT (name) DO
              UPDATE SET next = max(next, coalesce(({used}), 0) + 1) + ?2 RETURNING next"
         ))?
         .query_row((table, count), |row| row.get(0))?;

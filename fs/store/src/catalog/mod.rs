@@ -4,11 +4,13 @@
 //! request at a time; no read transaction outlives its request.
 
 mod contents;
+mod copies;
 mod ids;
 mod rows;
 mod snapshots;
 
 pub use contents::{Content, Part, parts, some_parts};
+pub(crate) use copies::{copies, unpack};
 pub use ids::{IdAllocator, take};
 pub use rows::*;
 pub use snapshots::*;

@@ -188,7 +188,8 @@ pub fn join_roots(roots: &[Vec<u8>]) -> Vec<u8> {
         .collect()
 }
 
-fn split_roots(bytes: &[u8]) -> Vec<Vec<u8>> {
+/// The roots that [`join_roots`] joined.
+pub fn split_roots(bytes: &[u8]) -> Vec<Vec<u8>> {
     bytes
         .split_inclusive(|&byte| byte == 0)
         .map(|root| root.strip_suffix(b"\0").unwrap_or(root).to_vec())

@@ -21,6 +21,7 @@ mod tree;
 
 pub use base::BaseValues;
 pub(crate) use commit::drop_runs;
+pub(crate) use heal::heal;
 pub use large::LargeOp;
 pub(crate) use succession::{release, write_delta};
 pub use tree::Body;

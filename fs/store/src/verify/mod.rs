@@ -109,13 +109,23 @@ impl Repository {
     /// # Errors
     /// Damage is a result and not an error; errors are what kept us from looking.
     pub fn verify(self: &Arc<Self>, read_data: bool, progress: &mut TellProgress<'_>) -> Result<Verified> {
+        let verifier = self.verifier(read_data, progress)?;
+        verifier.write_down();
+        Ok(verifier.result)
+    }
+
+    /// The same with all data, and nothing is written down.
+    pub(crate) fn verify_unmarked(self: &Arc<Self>, progress: &mut TellProgress<'_>) -> Result<Verified> {
+        Ok(self.verifier(true, progress)?.result)
+    }
+
+    fn verifier(self: &Arc<Self>, read_data: bool, progress: &mut TellProgress<'_>) -> Result<Verifier<'_>> {
         let mut verifier = Verifier::new(self);
         if let Err(error) = verifier.run(read_data, progress) {
             // Pages that SQLite cannot read end the checks; what was found until then stands.
             verifier.damage(tolerate(error)?, Vec::new());
         }
-        verifier.write_down();
-        Ok(verifier.result)
+        Ok(verifier)
     }
 }
 

@@ -1,0 +1,138 @@
+//! Snapshots and the lives of entries, where the catalog and its copy are of different times.
+//!
+//! The rows of the newest snapshots may be lost while their entries are there: a copy of the catalog is of before. What
+//! they had is known then, and of the last one the time too, which is kept apart. Snapshots from the midst of a line
+//! that are lost are like forgotten ones.
+
+use rusqlite::Connection;
+
+use super::salvage::Gap;
+use crate::catalog::{ALIVE, ENTRY, Entry, Snapshot};
+use crate::time::snapshot_name;
+use crate::{Kind, LineId, Result, SnapshotId};
+
+/// The tag of a snapshot that got its row again.
+const TAG: &str = "recovered";
+
+/// Gives rows to them; gives how many.
+pub(super) fn revive(new: &Connection) -> Result<u64> {
+    let lost: Vec<(LineId, SnapshotId)> = new
+        .prepare(
+            "SELECT DISTINCT f.line, e.first FROM entries e
+               JOIN folders f ON f.id = CASE e.folder WHEN 0 THEN e.child ELSE e.folder END
+             WHERE e.first > coalesce((SELECT max(id) FROM snapshots s WHERE s.line = f.line), 0) ORDER BY e.first",
+        )?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    for (number, (line, id)) in lost.iter().enumerate() {
+        revive_one(new, *line, *id, number + 1 == lost.len())?;
+    }
+    Ok(lost.len() as u64)
+}
+
+fn revive_one(new: &Connection, line: LineId, id: SnapshotId, is_last: bool) -> Result<()> {
+    let (host, roots, root) = new.query_row("SELECT host, roots, root FROM lines WHERE id = ?1", [line], |row| {
+        Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?, row.get(2)?))
+    })?;
+    let after: i64 = new.query_row("SELECT coalesce(max(time), 0) + 1 FROM snapshots", [], |row| row.get(0))?;
+    let said: Option<i64> = new.query_row(
+        "SELECT max(next) FROM next_ids WHERE name = 'snapshot second'",
+        [],
+        |row| row.get(0),
+    )?;
+    let time = said.filter(|said| is_last && *said > after).unwrap_or(after);
+    let mut snapshot = Snapshot {
+        id,
+        line,
+        name: snapshot_name(time),
+        time,
+        host,
+        tags: vec![TAG.into()],
+        roots: crate::catalog::split_roots(&roots),
+        root,
+        files: 0,
+        folders: 0,
+        others: 0,
+        bytes: 0,
+        new_bytes: 0,
+        unread: 0,
+        check: 0,
+    };
+    add_up(new, &mut snapshot)?;
+    snapshot.insert(new)
+}
+
+/// Remembers which entries a copy has in these gaps of whose ends it cannot know, and the newest snapshot that it knew.
+pub(super) fn remember_uncertain(new: &Connection, gaps: &[Gap]) -> Result<()> {
+    new.execute_batch(
+        "CREATE TEMP TABLE IF NOT EXISTS uncertain (id INTEGER PRIMARY KEY, line INTEGER, until INTEGER)",
+    )?;
+    let mut remember = new.prepare_cached(&format!(
+        "INSERT OR IGNORE INTO temp.uncertain
+         SELECT e.id, f.line, (SELECT max(id) FROM copy.snapshots WHERE line = f.line)
+         FROM copy.entries e JOIN copy.folders f ON f.id = CASE e.folder WHEN 0 THEN e.child ELSE e.folder END
+         WHERE e.last = {ALIVE} AND e.id BETWEEN ?1 AND ?2 AND NOT EXISTS (SELECT 1 FROM main.entries WHERE id = e.id)"
+    ))?;
+    gaps.iter().try_for_each(|gap| remember.execute(*gap).map(drop))?;
+    Ok(())
+}
+
+/// Ends those of a line of which not all snapshots add up, but for folders, without which nothing in them would be
+/// found; gives how many.
+pub(super) fn end_uncertain(new: &Connection) -> Result<u64> {
+    new.execute_batch(
+        "CREATE TEMP TABLE IF NOT EXISTS uncertain (id INTEGER PRIMARY KEY, line INTEGER, until INTEGER)",
+    )?;
+    let lines: Vec<LineId> = new
+        .prepare("SELECT DISTINCT line FROM temp.uncertain")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut ended = 0;
+    for line in lines {
+        let (snapshots, _) = Snapshot::find(new, "WHERE s.line = ?1", [line])?;
+        let mut add_up = true;
+        for snapshot in snapshots {
+            add_up &= adds_up(new, snapshot)?;
+        }
+        if !add_up {
+            ended += new.execute(
+                "UPDATE entries SET last = (SELECT until FROM temp.uncertain WHERE id = entries.id)
+                 WHERE last = ?2 AND child IS NULL AND id IN (SELECT id FROM temp.uncertain WHERE line = ?1)",
+                (line, ALIVE),
+            )? as u64;
+        }
+    }
+    Ok(ended)
+}
+
+fn adds_up(new: &Connection, snapshot: Snapshot) -> Result<bool> {
+    let mut sum = Snapshot {
+        files: 0,
+        folders: 0,
+        others: 0,
+        bytes: 0,
+        check: 0,
+        ..snapshot.clone()
+    };
+    add_up(new, &mut sum)?;
+    Ok(sum == snapshot)
+}
+
+fn add_up(new: &Connection, snapshot: &mut Snapshot) -> Result<()> {
+    let mut statement = new.prepare(&format!(
+        "SELECT {ENTRY} JOIN folders f ON f.id = CASE e.folder WHEN 0 THEN e.child ELSE e.folder END
+         WHERE f.line = ?1 AND e.first <= ?2 AND (e.last >= ?2 OR e.last = {ALIVE})"
+    ))?;
+    let mut rows = statement.query((snapshot.line, snapshot.id))?;
+    while let Some(row) = rows.next()? {
+        let entry = Entry::read(row)?;
+        match entry.meta.kind {
+            Kind::File => snapshot.files += 1,
+            Kind::Folder => snapshot.folders += 1,
+            _ => snapshot.others += 1,
+        }
+        snapshot.bytes += entry.size;
+        snapshot.check = snapshot.check.wrapping_add(entry.sum());
+    }
+    Ok(())
+}

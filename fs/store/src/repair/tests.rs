@@ -1,0 +1,202 @@
+//! Damage of each kind, and what a repair makes of it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::*;
+use crate::testing::{Bench, file, folder, noise};
+use crate::{Snapshot, StepClock};
+
+/// Three snapshots of a hundred files, a copy of the catalog after the second.
+fn history() -> (Bench, Vec<Snapshot>) {
+    let bench = Bench::new();
+    let push = |number: u8| {
+        bench.push("host", |push| {
+            for at in 0..10 {
+                folder(push, &format!("folder-{at}"), 0o755);
+                for name in 0..10 {
+                    let changes = name % 3 == number % 3;
+                    file(
+                        push,
+                        &format!("file-{name}"),
+                        &noise(if changes { number } else { 0 } + at * 10 + name, 5_000),
+                    );
+                }
+                push.leave().unwrap();
+            }
+            file(push, "large", &noise(number, 5 << 20));
+        })
+    };
+    let mut made = vec![push(1), push(2)];
+    bench.repository.copy_catalog().unwrap();
+    made.push(push(3));
+    bench.repository.checkpoint().unwrap();
+    (bench, made)
+}
+
+/// Each file of each snapshot, by its path, or why it cannot be read.
+fn read_all(repository: &Arc<Repository>) -> Vec<(String, Result<Vec<u8>>)> {
+    let mut found = Vec::new();
+    for snapshot in repository.snapshots().unwrap() {
+        let root = repository.root(snapshot.id).unwrap().child.unwrap();
+        let mut folders = vec![(snapshot.name.clone(), root)];
+        while let Some((path, folder)) = folders.pop() {
+            for entry in repository.list(snapshot.id, folder).unwrap().iter() {
+                let path = format!("{path}/{}", String::from_utf8_lossy(&entry.name));
+                if let Some(child) = entry.child {
+                    folders.push((path, child));
+                    continue;
+                }
+                let mut bytes = vec![0; entry.size as usize];
+                let read = repository.open_content(entry.content.unwrap());
+                let read = read.and_then(|reader| reader.read_at(0, &mut bytes));
+                found.push((path, read.map(|_| bytes)));
+            }
+        }
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
+fn all_of(bench: &Bench) -> Vec<(String, Vec<u8>)> {
+    let all = read_all(&bench.reopened()).into_iter();
+    all.map(|(path, bytes)| (path, bytes.unwrap())).collect()
+}
+
+fn repair(bench: &Bench) -> Repaired {
+    Repository::repair(bench.repository.path(), false, &mut |_, _| Ok(())).unwrap()
+}
+
+/// Whether it says of the catalog that not all has come back.
+fn is_told(repaired: &Repaired) -> bool {
+    repaired
+        .catalog
+        .is_some_and(|catalog| catalog.lost + catalog.revived > 0)
+}
+
+fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = std::fs::read(path).unwrap();
+    change(&mut bytes);
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_sound_repository_needs_nothing() {
+    let (bench, _) = history();
+    let before = all_of(&bench);
+    assert_eq!(repair(&bench), Repaired::default());
+    assert_eq!(all_of(&bench), before);
+    assert!(!bench.repository.path().join("catalog.damaged").exists());
+}
+
+#[test]
+fn rows_that_have_changed_come_from_the_copy() {
+    for damage in [
+        "UPDATE entries SET size = size + 1 WHERE id = (SELECT min(id) + 5 FROM entries)",
+        "UPDATE entries SET name = x'00' WHERE kind = 0 AND id < 50",
+        "UPDATE contents SET run = run + 1 WHERE id < 9",
+        "UPDATE runs SET frames = zeroblob(48) WHERE id = 1",
+        "UPDATE parts SET value = zeroblob(32) WHERE segment = 0 AND content = (SELECT min(content) FROM parts)",
+        "UPDATE snapshots SET time = time + 5 WHERE id = 1",
+        "UPDATE owners SET uid = uid + 1",
+        "UPDATE files SET kind = 2 WHERE id = 1",
+    ] {
+        let (bench, made) = history();
+        let before = all_of(&bench);
+        assert!(bench.sql(damage) > 0, "{damage}");
+        let dry = Repository::repair(bench.repository.path(), true, &mut |_, _| Ok(())).unwrap();
+        assert!(dry.catalog.is_some(), "{damage}: {dry:?}");
+        let repaired = repair(&bench);
+        assert_eq!(repaired.damages, vec![], "{damage}");
+        assert_eq!(repaired.catalog, dry.catalog, "{damage}");
+        assert!(all_of(&bench) == before, "{damage}");
+        assert_eq!(bench.reopened().snapshots().unwrap(), made);
+        assert_eq!(repair(&bench), Repaired::default(), "{damage}");
+    }
+}
+
+#[test]
+fn pages_that_cannot_be_read_come_from_the_copy() {
+    let (bench, _) = history();
+    let catalog = layout::catalog(bench.repository.path());
+    let pages = std::fs::metadata(&catalog).unwrap().len() as usize / 4096;
+    let good = std::fs::read(&catalog).unwrap();
+    let before = all_of(&bench);
+    let (mut whole, mut partly) = (0, 0);
+    for page in (2..pages).step_by(3) {
+        for beside in ["sqlite3-wal", "sqlite3-shm"] {
+            let _ = std::fs::remove_file(catalog.with_extension(beside));
+        }
+        std::fs::write(&catalog, &good).unwrap();
+        change(&catalog, |bytes| bytes[page * 4096..(page + 1) * 4096].fill(0x5a));
+        let repaired = repair(&bench);
+        let after = read_all(&bench.reopened());
+        // What is there is right, whatever it is.
+        for (path, bytes) in &after {
+            let wanted = before.iter().find(|(other, _)| other == path);
+            assert!(
+                bytes.as_ref().is_err() || wanted.is_some_and(|wanted| bytes.as_ref().unwrap() == &wanted.1),
+                "page {page}: {path}"
+            );
+        }
+        let is_whole = after.len() == before.len() && after.iter().all(|(_, bytes)| bytes.is_ok());
+        match is_whole && repaired.damages.is_empty() {
+            true => whole += 1,
+            false => partly += 1,
+        }
+        // What is not whole is said.
+        assert!(
+            is_whole || !repaired.damages.is_empty() || is_told(&repaired),
+            "page {page}: {repaired:?}"
+        );
+    }
+    // Only what came after the copy can be lost.
+    assert!(whole > partly, "{whole} whole, {partly} partly");
+}
+
+#[test]
+fn a_catalog_that_is_gone_is_that_of_the_copy() {
+    let (bench, made) = history();
+    let path = bench.repository.path().to_owned();
+    let before = all_of(&bench);
+    for beside in ["sqlite3", "sqlite3-wal", "sqlite3-shm"] {
+        let _ = std::fs::remove_file(layout::catalog(&path).with_extension(beside));
+    }
+    std::fs::remove_file(layout::config(&path)).unwrap();
+    let repaired = repair(&bench);
+    assert!(repaired.config && repaired.catalog.is_some(), "{repaired:?}");
+    assert_eq!(repaired.damages, vec![]);
+    let of_copy: Vec<_> = before
+        .into_iter()
+        .filter(|(path, _)| !path.starts_with(&made[2].name))
+        .collect();
+    assert!(all_of(&bench) == of_copy);
+    // And it goes on.
+    let clock = Arc::new(StepClock::new(1_700_100_000));
+    let repository = Arc::new(Repository::open_with_clock(&path, clock).unwrap());
+    let next = Bench::over(repository).push("host", |push| file(push, "another", b"bytes"));
+    assert!(next.id > made[1].id && next.name > made[1].name);
+}
+
+#[test]
+fn without_catalog_and_copies_nothing_is_made_up() {
+    let (bench, _) = history();
+    let path = bench.repository.path();
+    std::fs::remove_dir_all(path.join("catalog.old")).unwrap();
+    std::fs::write(layout::catalog(path), b"no catalog").unwrap();
+    let repaired = Repository::repair(path, false, &mut |_, _| Ok(()));
+    assert!(matches!(repaired, Err(Error::Damaged(_))), "{repaired:?}");
+    assert_eq!(std::fs::read(layout::catalog(path)).unwrap(), b"no catalog");
+    let nowhere = Repository::repair(&path.join("locks"), false, &mut |_, _| Ok(()));
+    assert!(matches!(nowhere, Err(Error::NotARepository(_))), "{nowhere:?}");
+}
+
+#[test]
+fn a_running_push_is_not_cut_off() {
+    let (bench, _) = history();
+    let push = bench.begin("host");
+    let repaired = Repository::repair(bench.repository.path(), false, &mut |_, _| Ok(()));
+    assert!(matches!(repaired, Err(Error::Busy(_))), "{repaired:?}");
+    drop(push);
+    assert_eq!(repair(&bench), Repaired::default());
+}
