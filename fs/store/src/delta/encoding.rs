@@ -35,6 +35,12 @@ impl Map {
         out
     }
 
+    /// The number of extents that an encoded map says it has, of which its first 11 bytes are enough; 0 if it is none.
+    pub fn count(bytes: &[u8]) -> u64 {
+        let count = bytes.split_first().map(|(_, rest)| Input(rest).varint());
+        count.and_then(Result::ok).unwrap_or(0)
+    }
+
     /// Reads what [`Map::encode`] wrote; `content` is the content whose delta this is the map of.
     ///
     /// Fails with [`Error::Damaged`](crate::Error::Damaged) on anything that `encode` cannot have written.

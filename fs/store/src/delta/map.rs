@@ -105,19 +105,32 @@ impl Map {
     ///
     /// Fails with [`Error::Damaged`] if `self` refers to bytes past the end of the middle.
     pub fn compose(&self, base: &Map) -> Result<Map> {
+        let composed = self.compose_within(base, usize::MAX)?;
+        Ok(composed.expect("no bound is reached"))
+    }
+
+    /// The same; `None` if it would have more than `most` extents.
+    pub fn compose_within(&self, base: &Map, most: usize) -> Result<Option<Map>> {
+        for extent in &self.extents {
+            if let Source::Base(from) = extent.source {
+                check_inside(from, extent.len, base.size())?;
+            }
+        }
         let mut composed = Map::new();
         for extent in &self.extents {
             match extent.source {
                 Source::Literal { .. } => composed.push(extent.len, extent.source),
-                Source::Base(from) => {
-                    check_inside(from, extent.len, base.size())?;
-                    base.slice(from, extent.len)
-                        .for_each(|part| composed.push(part.len, part.source));
-                }
+                Source::Base(from) => base
+                    .slice(from, extent.len)
+                    .take(most.saturating_add(1))
+                    .for_each(|part| composed.push(part.len, part.source)),
+            }
+            if composed.extents.len() > most {
+                return Ok(None);
             }
         }
         composed.extents.shrink_to_fit();
-        Ok(composed)
+        Ok(Some(composed))
     }
 
     /// Bytes of memory that the map takes, for caches that are bounded.

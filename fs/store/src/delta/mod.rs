@@ -27,6 +27,7 @@ mod format;
 #[cfg(test)]
 mod histories;
 mod invert;
+mod layers;
 mod map;
 mod rolling;
 mod scanner;
@@ -39,6 +40,7 @@ pub use compare::ReadAt;
 pub use extend::extend;
 pub use format::{MAX_LITERAL, StreamWriter, parse};
 pub use invert::{Match, Piece, invert, write};
+pub use layers::{Layers, MOST_COMPOSED};
 pub use map::{Extent, Map, Source};
 pub use scanner::{MAX_LITERAL_OP, Op, Scanner};
 pub use signature::{BlockSum, LARGEST_BLOCK, SMALLEST_BLOCK, Signature, SignatureBuilder, block_len_for};

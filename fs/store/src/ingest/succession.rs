@@ -98,6 +98,9 @@ fn convert(
                 return Ok(None);
             }
             let map = delta::parse(&stream, old.id)?;
+            if !repository.may_be_delta(&old, map.extents().len())? {
+                return Ok(None);
+            }
             let mut sink = StreamSink::new(writer);
             std::io::Write::write_all(&mut sink, &stream).map_err(|error| sink_error(&mut sink, error))?;
             let written = sink.finish()?;
@@ -125,7 +128,7 @@ fn write_pieces(
             }
         })
         .sum();
-    if literal >= old.size * WORTH.0 / WORTH.1 {
+    if literal >= old.size * WORTH.0 / WORTH.1 || !writer.repository.may_be_delta(&old, pieces.len())? {
         return Ok(None);
     }
     write_delta(writer, old, base, pieces, reader).map(Some)

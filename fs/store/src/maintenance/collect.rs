@@ -19,7 +19,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use crate::ballast::Room;
 use crate::catalog::Content;
-use crate::delta::{Extent, Map, Match, Piece, Source, invert};
+use crate::delta::{Extent, MOST_COMPOSED, Map, Match, Piece, Source, invert};
 use crate::ingest::{drop_runs, release, write_delta};
 use crate::maintenance::Step;
 use crate::{ContentId, Repository, Result};
@@ -142,7 +142,10 @@ impl Repository {
             let Some((_, own)) = self.map_onto(*dependent, base)? else {
                 return Ok(sum);
             };
-            Ok(sum + literals(&own.compose(map)?) - literals(&own))
+            let Some(composed) = own.compose_within(map, MOST_COMPOSED)? else {
+                return Ok(u64::MAX);
+            };
+            Ok(literals(&composed).saturating_sub(literals(&own)).saturating_add(sum))
         })
     }
 
@@ -151,7 +154,10 @@ impl Repository {
         let Some((old, own)) = self.map_onto(dependent, base)? else {
             return Ok(());
         };
-        let pieces = to_pieces(&own.compose(map)?);
+        let Some(composed) = own.compose_within(map, MOST_COMPOSED)? else {
+            return self.make_whole(dependent);
+        };
+        let pieces = to_pieces(&composed);
         let reader = self.open_content(dependent)?;
         let mut step = Step::begin(self)?;
         let conversion = write_delta(&mut step.writer, old, onto, &pieces, &reader)?;

@@ -157,20 +157,27 @@ impl ContentReader {
         let Some(map) = &plan.map else {
             return self.read_whole(plan, offset, buf);
         };
-        for extent in map.slice(offset, buf.len() as u64) {
-            let at = (extent.at - offset) as usize;
-            let target = &mut buf[at..at + extent.len as usize];
-            match extent.source {
-                Source::Base(from) => self.read_whole(plan, from, target)?,
-                Source::Literal { content, at } => {
-                    let stream = plan.streams.get(&content).copied();
-                    let stream =
-                        stream.ok_or_else(|| Error::Damaged(format!("no delta stream of content {content}")))?;
-                    self.repository.read_stretch(stream, at, target)?;
-                }
+        // Where maps stay apart there may be an extent for each byte.
+        let step = if map.is_composed() { buf.len() } else { GROUP as usize };
+        for (index, target) in buf.chunks_mut(step.max(1)).enumerate() {
+            let offset = offset + (index * step) as u64;
+            for extent in map.slice(offset, target.len() as u64) {
+                let at = (extent.at - offset) as usize;
+                self.read_extent(plan, extent.source, &mut target[at..at + extent.len as usize])?;
             }
         }
         Ok(())
+    }
+
+    fn read_extent(&self, plan: &Plan, source: Source, target: &mut [u8]) -> Result<(), FrameError> {
+        match source {
+            Source::Base(from) => self.read_whole(plan, from, target),
+            Source::Literal { content, at } => {
+                let stream = plan.streams.get(&content).copied();
+                let stream = stream.ok_or_else(|| Error::Damaged(format!("no delta stream of content {content}")))?;
+                self.repository.read_stretch(stream, at, target)
+            }
+        }
     }
 
     fn read_whole(&self, plan: &Plan, offset: u64, buf: &mut [u8]) -> Result<(), FrameError> {

@@ -5,16 +5,16 @@
 //!    └────────── composed map ─────────▶ newest | literals of oldest, of older
 //! ```
 
+mod chain;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rusqlite::Connection;
+use chain::Chain;
 
-use crate::catalog::{Content, Part, parts};
-use crate::delta::{self, Map};
-use crate::layout::UNMAPPED;
-use crate::read::FrameError;
-use crate::{ContentId, Error, Repository, Result, RunId};
+use crate::catalog::{Content, Part};
+use crate::delta::Layers;
+use crate::{ContentId, Repository, Result, RunId};
 
 /// A stretch of decoded bytes inside a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +41,8 @@ pub(crate) struct Plan {
     /// The whole content at the end of its chain: itself, where it is whole.
     pub bottom: Content,
     pub whole: Whole,
-    /// The map onto `bottom`; `None` if the content is whole.
-    pub map: Option<Arc<Map>>,
+    /// How it is made of `bottom`; `None` if the content is whole.
+    pub map: Option<Arc<Layers>>,
     /// The delta streams that literals come from.
     pub streams: HashMap<ContentId, Stretch>,
 }
@@ -81,157 +81,28 @@ impl Plan {
 
     /// Makes the plan for a content of any kind.
     fn load_chain(repository: &Repository, id: ContentId) -> Result<Plan> {
-        // One transaction, so that a commit meanwhile cannot show half of a rebased chain.
-        let mut connection = repository.connection()?;
-        let transaction = connection.transaction()?;
-        let chain = load_chain(&transaction, id)?;
-        let content = chain[0].clone();
-        let bottom = chain[chain.len() - 1].clone();
-        let whole = match bottom.run {
-            Some(run) => Whole::Stretch(Stretch {
-                run,
-                skip: bottom.skip,
-                length: bottom.size,
-            }),
-            None => Whole::Segments(Arc::new(parts(&transaction, &bottom)?)),
-        };
-        let deltas = &chain[..chain.len() - 1];
-        let mut streams = HashMap::new();
-        for delta in deltas {
-            let run = delta
-                .run
-                .ok_or_else(|| Error::Damaged(format!("catalog: delta {} lies nowhere", delta.id)))?;
-            streams.insert(
-                delta.id,
-                Stretch {
+        loop {
+            let mut chain = Chain::load(repository, id)?;
+            // Where it was rebased, or made whole, while its maps were read: once more.
+            let Some(layers) = chain.layers(repository)? else {
+                continue;
+            };
+            let bottom = chain.bottom().clone();
+            let whole = match (chain.parts.take(), bottom.run) {
+                (None, Some(run)) => Whole::Stretch(Stretch {
                     run,
-                    skip: delta.skip,
-                    length: delta.stream,
-                },
-            );
-        }
-        let stored_maps = deltas
-            .iter()
-            .map(|delta| stored_map(&transaction, delta))
-            .collect::<Result<Vec<_>>>()?;
-        transaction.commit()?;
-        drop(connection);
-        let map = compose(repository, deltas, stored_maps, &bottom, &streams)?;
-        Ok(Plan {
-            content,
-            bottom,
-            whole,
-            map,
-            streams,
-        })
-    }
-}
-
-/// The content, its base, the base of that, and so on to a whole one.
-fn load_chain(connection: &Connection, id: ContentId) -> Result<Vec<Content>> {
-    let get = |id| Content::get(connection, id)?.ok_or_else(|| Error::Damaged(format!("catalog: no content {id}")));
-    let mut chain = vec![get(id)?];
-    let mut seen = std::collections::HashSet::from([id]);
-    while let Some(base) = chain[chain.len() - 1].base {
-        if !seen.insert(base) {
-            return Err(Error::Damaged(format!("catalog: the chain of content {id} has no end")));
-        }
-        chain.push(get(base)?);
-    }
-    Ok(chain)
-}
-
-/// The extents of a delta as the catalog keeps them; `None` if its stream is short enough to be parsed.
-fn stored_map(connection: &Connection, delta: &Content) -> Result<Option<Map>> {
-    delta
-        .map(connection)?
-        .map(|bytes| Map::decode(&bytes, delta.id))
-        .transpose()
-}
-
-/// Composes the maps of a chain from its whole end upwards.
-fn compose(
-    repository: &Repository,
-    deltas: &[Content],
-    stored_maps: Vec<Option<Map>>,
-    bottom: &Content,
-    streams: &HashMap<ContentId, Stretch>,
-) -> Result<Option<Arc<Map>>> {
-    let mut below: Option<Arc<Map>> = None;
-    for (delta, stored) in deltas.iter().zip(stored_maps).rev() {
-        let own = match stored {
-            Some(map) => map,
-            None => short_map(repository, delta, streams[&delta.id])?,
-        };
-        if own.size() != delta.size {
-            return Err(Error::Damaged(format!(
-                "the delta of content {} has another size than it",
-                delta.id
-            )));
-        }
-        let map = match below {
-            Some(below) => own.compose(&below)?,
-            None => own,
-        };
-        below = Some(Arc::new(map));
-    }
-    let reach = below
-        .iter()
-        .flat_map(|map| map.extents())
-        .filter_map(|extent| match extent.source {
-            delta::Source::Base(from) => Some(from + extent.len),
-            delta::Source::Literal { .. } => None,
-        });
-    if reach.max().unwrap_or(0) > bottom.size {
-        return Err(Error::Damaged(format!("a delta reaches beyond content {}", bottom.id)));
-    }
-    Ok(below)
-}
-
-/// Parses the stream of a delta that is short.
-fn short_map(repository: &Repository, delta: &Content, stream: Stretch) -> Result<Map> {
-    if stream.length > UNMAPPED {
-        return Err(Error::Damaged(format!(
-            "catalog: the delta of content {} lacks its map",
-            delta.id
-        )));
-    }
-    let mut bytes = vec![0; stream.length as usize];
-    repository
-        .read_stretch(stream, 0, &mut bytes)
-        .map_err(FrameError::into_error)?;
-    delta::parse(&bytes, delta.id)
-}
-
-impl Repository {
-    /// The map of a delta onto its own base.
-    pub(crate) fn own_map(&self, id: ContentId) -> Result<Map> {
-        // Its pack may have been moved since the run was looked up: once more, then.
-        self.load_own_map(id).or_else(|_| self.load_own_map(id))
-    }
-
-    fn load_own_map(&self, id: ContentId) -> Result<Map> {
-        let (content, stored) = {
-            let connection = self.connection()?;
-            let content = Content::get(&connection, id)?;
-            let content = content.ok_or_else(|| Error::Damaged(format!("catalog: no content {id}")))?;
-            let stored = stored_map(&connection, &content)?;
-            (content, stored)
-        };
-        let run = content
-            .run
-            .ok_or_else(|| Error::Damaged(format!("catalog: delta {id} lies nowhere")))?;
-        match stored {
-            Some(map) => Ok(map),
-            None => short_map(
-                self,
-                &content,
-                Stretch {
-                    run,
-                    skip: content.skip,
-                    length: content.stream,
-                },
-            ),
+                    skip: bottom.skip,
+                    length: bottom.size,
+                }),
+                (parts, _) => Whole::Segments(Arc::new(parts.unwrap_or_default())),
+            };
+            return Ok(Plan {
+                content: chain.content().clone(),
+                bottom,
+                whole,
+                map: layers.map(Arc::new),
+                streams: chain.streams()?,
+            });
         }
     }
 }
