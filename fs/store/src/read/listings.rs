@@ -14,9 +14,9 @@ use crate::catalog::Entry;
 use crate::tree::Listing;
 use crate::{EntryId, FolderId, SnapshotId};
 
-/// About what an entry of a listing takes besides its name: itself, the least that an allocator gives for each of
-/// the names of its own, its owner's and its group's, and its line in a table.
-const ENTRY_BYTES: usize = size_of::<Entry>() + 3 * 32 + 2 * size_of::<(EntryId, Line)>();
+/// About what an entry of a listing takes besides its name and its metadata: itself, the least that an allocator
+/// gives for a name, and its line in a table.
+const ENTRY_BYTES: usize = size_of::<Entry>() + 32 + 2 * size_of::<(EntryId, Line)>();
 
 /// A folder in a snapshot.
 type Key = (SnapshotId, FolderId);
@@ -62,8 +62,7 @@ impl Listings {
 
     /// Keeps a listing, in the place of those that were asked for longest ago.
     pub fn keep(&mut self, snapshot: SnapshotId, folder: FolderId, listing: &Arc<Listing>) {
-        let names: usize = listing.iter().map(|entry| entry.name.len() + ENTRY_BYTES).sum();
-        let bytes = names + 64;
+        let bytes = 64 + listing.iter().map(memory).sum::<usize>();
         self.bytes += bytes;
         if let Some((key, old)) = self.kept.push((snapshot, folder), (listing.clone(), bytes)) {
             self.dropped(key, &old);
@@ -96,6 +95,11 @@ impl Listings {
             }
         }
     }
+}
+
+/// About what an entry takes, in bytes. Most of it may be its attributes.
+fn memory(entry: &Entry) -> usize {
+    ENTRY_BYTES + entry.name.len() + entry.meta.memory()
 }
 
 fn at((listing, line): &Line) -> Entry {
@@ -148,5 +152,19 @@ mod tests {
             listings.bytes,
             listings.kept.iter().map(|(_, (_, bytes))| bytes).sum::<usize>()
         );
+    }
+
+    #[test]
+    fn attributes_count() {
+        let mut listings = Listings::new(60 * ENTRY_BYTES);
+        let heavy = |folder, ids| {
+            let mut listing = Arc::unwrap_or_clone(listing(folder, ids));
+            listing[0].meta.xattrs = vec![(b"user.a".to_vec(), vec![0; 40 * ENTRY_BYTES])];
+            Arc::new(listing)
+        };
+        listings.keep(SnapshotId(1), FolderId(7), &heavy(7, 0..1));
+        listings.keep(SnapshotId(1), FolderId(8), &heavy(8, 1..2));
+        assert!(listings.get(SnapshotId(1), FolderId(7)).is_none());
+        assert!(listings.get(SnapshotId(1), FolderId(8)).is_some());
     }
 }
