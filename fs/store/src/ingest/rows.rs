@@ -1,5 +1,9 @@
 //! Rows on their way into the catalog: gathered, then written in one transaction.
 
+#[cfg(test)]
+mod tests;
+mod weights;
+
 use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
@@ -10,11 +14,16 @@ use crate::meta::{encode_extents, encode_xattrs};
 use crate::write::ROW;
 use crate::{ContentId, EntryId, FolderId, Kind, Owner, Result, RunId};
 
+use weights::Weights;
+
 /// Rows written in one transaction.
 const BATCH: usize = 32_000;
 
 /// Bytes of rows written in one transaction: attributes may be long.
 const BATCH_BYTES: u64 = 8 << 20;
+
+/// Owners whose numbers are remembered.
+const MOST_OWNERS: usize = 10_000;
 
 /// After so many stored bytes rows are written even if they are few: of large contents a crash loses
 /// no more, and the segment that was not complete.
@@ -42,16 +51,10 @@ pub(super) enum NewRow {
 }
 
 impl NewRow {
-    /// About what it takes in the catalog, in bytes.
-    fn weight(&self) -> u64 {
+    /// About what it takes in memory while it waits, in bytes.
+    fn memory(&self) -> u64 {
         let more = match self {
-            NewRow::Entry(entry) => {
-                let meta = &entry.meta;
-                let xattrs = meta.xattrs.iter().map(|(name, value)| name.len() + value.len() + 8);
-                let extents = meta.data.as_ref().map_or(0, |data| data.len() * 16);
-                // Attributes lie in their table and in its index.
-                2 * (xattrs.sum::<usize>() + extents) + meta.target.len()
-            }
+            NewRow::Entry(entry) => entry.name.len() + entry.meta.memory(),
             NewRow::Run(run) => run.frames.len() * FRAME_ROW,
             _ => 0,
         };
@@ -63,8 +66,11 @@ impl NewRow {
 #[derive(Default)]
 pub(super) struct Rows {
     waiting: Vec<NewRow>,
-    /// What those take.
+    /// What those take in memory.
     bytes: u64,
+    /// What they take in the catalog, at most.
+    room: u64,
+    weights: Weights,
     owners: HashMap<Owner, i64>,
 }
 
@@ -108,7 +114,8 @@ impl Totals {
 
 impl Ingest {
     pub(super) fn add_row(&mut self, row: NewRow) -> Result<()> {
-        self.rows.bytes += row.weight();
+        self.rows.bytes += row.memory();
+        self.rows.room += self.rows.weights.of(&row);
         self.rows.waiting.push(row);
         let is_due = self.rows.is_full() || self.writer.written - self.flushed_at >= FLUSH;
         if is_due { self.flush() } else { Ok(()) }
@@ -116,14 +123,17 @@ impl Ingest {
 
     /// Writes the rows that wait. They are invisible until the commit.
     pub(super) fn flush(&mut self) -> Result<()> {
-        self.writer.reserve_rows(self.rows.bytes)?;
+        self.writer.reserve_rows(self.rows.room)?;
         self.write_rows()
     }
 
     /// The same without asking for room: for rows of what is stored already.
     pub(super) fn write_rows(&mut self) -> Result<()> {
         self.flushed_at = self.writer.written;
-        self.rows.bytes = 0;
+        (self.rows.bytes, self.rows.room) = (0, 0);
+        if self.rows.owners.len() > MOST_OWNERS {
+            self.rows.owners.clear();
+        }
         let mut connection = self.repository.connection()?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for row in self.rows.waiting.drain(..) {
