@@ -97,7 +97,7 @@ impl Repository {
             Ok(forgotten)
         })?;
         // What follows takes room before it frees some, and the ballast is not for that. It waits for a better day.
-        match self.collect().and_then(|gone| self.repack().map(|()| gone)) {
+        match self.collect_and_tidy() {
             Ok(gone) => forgotten.contents += gone,
             Err(error) if error.is_want_of_room() => {}
             Err(error) => return Err(error),
@@ -105,6 +105,14 @@ impl Repository {
         self.checkpoint()?;
         forgotten.bytes = before - self.file_bytes()?;
         Ok(forgotten)
+    }
+
+    /// All that takes room before it frees some; gives how many contents went.
+    fn collect_and_tidy(self: &Arc<Self>) -> Result<u64> {
+        let gone = self.collect()?;
+        self.repack()?;
+        self.drop_unused()?;
+        Ok(gone)
     }
 
     fn forget_rows(self: &Arc<Self>, snapshots: &[SnapshotId]) -> Result<Forgotten> {

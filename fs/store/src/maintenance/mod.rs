@@ -10,6 +10,7 @@ mod forget;
 mod repack;
 #[cfg(test)]
 mod tests;
+mod unused;
 mod whole;
 
 pub(crate) use collect::remember_base;
