@@ -29,7 +29,8 @@ impl Layers {
         Layers::composing(lowest, MOST_COMPOSED)
     }
 
-    fn composing(lowest: Map, most: usize) -> Self {
+    /// The same with another bound than [`MOST_COMPOSED`].
+    pub(crate) fn composing(lowest: Map, most: usize) -> Self {
         let layers = vec![lowest];
         Layers { layers, most }
     }

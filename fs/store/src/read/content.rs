@@ -252,3 +252,45 @@ impl Repository {
             .ok_or_else(|| Error::Damaged(format!("catalog: no content {id}")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delta::Layers;
+    use crate::testing::{Bench, file, noise};
+
+    #[test]
+    fn maps_that_stay_apart_give_the_same_bytes() {
+        let bench = Bench::new();
+        let oldest = noise(1, 700_000);
+        let mut version = oldest.clone();
+        bench.push("host", |push| file(push, "file", &version));
+        for round in 0..4 {
+            version.rotate_left(1000);
+            version.splice(5000 * round..5000 * round + 3000, noise(2 + round as u8, 2500));
+            bench.push("host", |push| file(push, "file", &version));
+        }
+        let repository = bench.reopened();
+        let reader = repository.open_hash(&Hash::of(&oldest)).unwrap();
+        let own = |nth| {
+            let query = format!("SELECT id FROM contents WHERE base IS NOT NULL ORDER BY id DESC LIMIT 1 OFFSET {nth}");
+            repository.own_map(ContentId(bench.number(&query))).unwrap()
+        };
+        let mut layers = Layers::composing(own(0), 0);
+        (1..4).for_each(|nth| layers.put_on_top(own(nth)).unwrap());
+        assert!(!layers.is_composed());
+        let apart = Plan {
+            map: Some(Arc::new(layers)),
+            ..(*reader.plan()).clone()
+        };
+        let read = |offset: usize, length: usize| {
+            let mut bytes = vec![0; length];
+            let read = reader.read_at(offset as u64, &mut bytes).unwrap();
+            bytes[..read] == oldest[offset..(offset + length).min(oldest.len())]
+        };
+        let all = || [(0, 700_000), (1, 300_000), (131_071, 3), (699_000, 5000)].map(|(at, length)| read(at, length));
+        assert_eq!(all(), [true; 4]);
+        *reader.plan.write().unwrap() = Arc::new(apart);
+        assert_eq!(all(), [true; 4]);
+    }
+}
