@@ -86,12 +86,15 @@ fn a_tree_as_deep_as_one_likes_takes_little_memory() {
         name: b"x".to_vec(),
         meta: Some(folder()),
     };
-    scene.push(vec![root(), Message::Leave]).unwrap();
-    let depth = 16_000;
-    let mut deep: Vec<_> = [root()].into_iter().chain((0..depth).map(|_| enter())).collect();
-    deep.extend((0..8000).map(|number| put(format!("{number:04}").as_bytes(), None)));
-    deep.extend((0..=depth).map(|_| Message::Leave));
-    scene.push(deep).unwrap();
+    let tree = |files: u32| {
+        let depth = 16_000;
+        let mut tree: Vec<_> = [root()].into_iter().chain((0..depth).map(|_| enter())).collect();
+        tree.extend((0..files).map(|number| put(format!("{number:04}").as_bytes(), None)));
+        tree.extend((0..=depth).map(|_| Message::Leave));
+        tree
+    };
+    scene.push(tree(0)).unwrap();
+    scene.push(tree(8000)).unwrap();
     let mut raw = Raw::opened(&scene.eve);
     let find = Question::Find {
         pattern: b"nothing".to_vec(),
@@ -104,7 +107,7 @@ fn a_tree_as_deep_as_one_likes_takes_little_memory() {
             other => panic!("{other:?}"),
         })
         .collect();
-    // The first answers, and then nobody listens.
+    // What differs is in the deepest folder. The first answers, and then nobody listens.
     raw.say(&Packet::Ask(1000, Question::Diff { a: ids[0], b: ids[1] }));
     assert!(matches!(raw.next(), Some(Packet::More(1000, _))));
     scene.assert_unmoved("what differs from a deep tree");
