@@ -110,6 +110,7 @@ pub fn restore(
             true => None,
             false => Some(patterns("--include", &args.include)?),
         },
+        own: args.own,
     };
     Ok(restore::restore(repository, snapshot, path, dest, &options, meter)?)
 }

@@ -977,7 +977,7 @@ _yore() {
             return 0
             ;;
         yore__subcmd__restore)
-            opts="-r -q -v -h --overwrite --strip --delete --include --repository --json --quiet --verbose --help"
+            opts="-r -q -v -h --overwrite --strip --delete --include --own --repository --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -104,6 +104,7 @@ complete -c yore -n "__fish_yore_using_subcommand restore" -l strip -d 'Drop thi
 complete -c yore -n "__fish_yore_using_subcommand restore" -l include -d 'Only what fits this pattern of .gitignore\'s syntax; may be given more than once' -r
 complete -c yore -n "__fish_yore_using_subcommand restore" -s r -l repository -d 'The repository: a folder made by `yore init`; without it, the one of the agent\'s file' -r -F
 complete -c yore -n "__fish_yore_using_subcommand restore" -l delete -d 'Remove what is in a restored folder and not in the snapshot'
+complete -c yore -n "__fish_yore_using_subcommand restore" -l own -d 'Make everything your own: no recorded owners, set-id bits, ACLs, capabilities and devices'
 complete -c yore -n "__fish_yore_using_subcommand restore" -l json -d 'Print JSON instead of text for people'
 complete -c yore -n "__fish_yore_using_subcommand restore" -s q -l quiet -d 'Print no progress and nothing that is not asked for'
 complete -c yore -n "__fish_yore_using_subcommand restore" -s v -l verbose -d 'Say more, such as everything that is left out'

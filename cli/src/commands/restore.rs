@@ -40,6 +40,7 @@ Examples:
   yore restore latest:/home/ann /tmp/ann --strip 2          /home/ann becomes /tmp/ann
   yore restore 2026-11-20:/etc / --overwrite always         back in place
   yore restore latest:/home/ann /tmp/texts --include '*.odt'
+  sudo yore restore latest /mnt/new --own                   nothing in it can become root
 
 JSON: one object:
   files, folders, others  how many were put in place
@@ -70,6 +71,11 @@ pub struct Restore {
     /// Only what fits this pattern of .gitignore's syntax; may be given more than once
     #[arg(long = "include", value_name = "PATTERN")]
     pub include: Vec<std::ffi::OsString>,
+    /// Make everything your own: no recorded owners, set-id bits, ACLs, capabilities and devices
+    ///
+    /// For root, who would else give all that a snapshot says; it may come from a server that is not trusted so far.
+    #[arg(long)]
+    pub own: bool,
 }
 
 #[derive(Serialize)]

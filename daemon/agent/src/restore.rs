@@ -29,6 +29,7 @@ mod contents;
 mod destination;
 mod entered;
 mod flush;
+mod own;
 mod place;
 mod remove;
 mod trail;
@@ -64,6 +65,9 @@ pub struct RestoreOptions {
     /// Only what fits these patterns is restored, with all that is in it and
     /// the folders that lead there; everything if `None`.
     pub include: Option<Filter>,
+    /// Whether everything becomes the own of whoever restores: without the owners, set-id bits, ACLs and attributes
+    /// other than a user's that were recorded, and without devices.
+    pub own: bool,
 }
 
 impl RestoreOptions {

@@ -102,6 +102,10 @@ fn give_owner(thing: BorrowedFd, stat: &Stat, meta: &Meta) -> io::Result<bool> {
     if (stat.uid, stat.gid) == (uid, gid) {
         return Ok(true);
     }
+    // To the system this number is nobody's, and giving a thing to it changes nothing.
+    if uid == u32::MAX || gid == u32::MAX {
+        return Ok(false);
+    }
     let chown = |uid, gid| chownat(thing, "", uid, gid, AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW);
     match chown(Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
         Ok(()) => Ok(true),

@@ -18,6 +18,7 @@ use yore_store::{Entry, Kind, Listing};
 use super::ahead::Ahead;
 use super::destination::open_or_make;
 use super::flush::Flusher;
+use super::own::{as_own, is_device};
 use super::place::{Links, Placed, Placer};
 use super::remove::remove;
 use super::trail::Trail;
@@ -98,7 +99,7 @@ impl<'a> Restorer<'a> {
             included = self.is_included(true, included);
             complete |= self.is_root();
         }
-        let entry = self.trail.entries[self.trail.strip].clone();
+        let entry = self.as_asked(self.trail.entries[self.trail.strip].clone());
         self.open_level(entry, included, complete);
         self.levels[0].existed = existed;
     }
@@ -108,6 +109,7 @@ impl<'a> Restorer<'a> {
             match level.listing.get(level.next).cloned() {
                 Some(entry) => {
                     level.next += 1;
+                    let entry = self.as_asked(entry);
                     self.visit(entry);
                 }
                 None => self.leave(),
@@ -142,8 +144,17 @@ impl<'a> Restorer<'a> {
                 self.levels.pop();
                 self.fail(error);
             }
+        } else if included && self.placer.options.own && is_device(&entry.meta) {
+            self.fail("a device, which --own leaves out");
         } else if included {
             self.item(&entry);
+        }
+    }
+
+    fn as_asked(&self, entry: Entry) -> Entry {
+        match self.placer.options.own {
+            true => as_own(entry),
+            false => entry,
         }
     }
 
