@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -20,11 +20,12 @@ use yore_wire::{
     Answer, Failure, Hello, Message, NEWEST, OLDEST, Packet, PacketReader, Question, Welcome, write_packet,
 };
 
+use super::mailbox::{Mailbox, TooLong};
 use super::said::{has_names, plain};
 use super::stream::Stream;
 
-/// Packets of one answer that may wait for whoever asked.
-const WAITING: usize = 64;
+/// What an answer of known length may take besides twice its bytes: numbers, headers.
+const BESIDES: u64 = 64 << 10;
 
 /// What is gathered before it is written.
 const BUFFER: usize = 256 << 10;
@@ -49,7 +50,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     next: u64,
-    asked: HashMap<u64, SyncSender<Piece>>,
+    asked: HashMap<u64, Arc<Mailbox<Piece>>>,
     /// Why nothing more will come.
     lost: Option<String>,
     push_failed: Option<Failure>,
@@ -124,7 +125,16 @@ impl Connection {
 
     /// Asks; the answers come as they are fetched.
     pub fn ask(&self, question: Question) -> Result<Answers> {
-        let (number, pieces) = self.shared.register()?;
+        self.ask_within(question, u64::MAX)
+    }
+
+    /// Asks for so many bytes. Who asks may wait for the answers to other questions first.
+    pub fn ask_for(&self, question: Question, bytes: u64) -> Result<Answers> {
+        self.ask_within(question, bytes.saturating_mul(2).saturating_add(BESIDES))
+    }
+
+    fn ask_within(&self, question: Question, most: u64) -> Result<Answers> {
+        let (number, pieces) = self.shared.register(most)?;
         self.shared.write(&Packet::Ask(number, question), true)?;
         Ok(Answers {
             shared: self.shared.clone(),
@@ -231,16 +241,16 @@ impl Shared {
         }
     }
 
-    fn register(&self) -> Result<(u64, Receiver<Piece>)> {
-        let (pieces, fetched) = sync_channel(WAITING);
+    fn register(&self, most: u64) -> Result<(u64, Arc<Mailbox<Piece>>)> {
+        let pieces = Arc::new(Mailbox::new(most));
         let mut state = self.state();
         if state.lost.is_some() {
             return Err(self.gone(&state, ""));
         }
         state.next += 1;
         let number = state.next;
-        state.asked.insert(number, pieces);
-        Ok((number, fetched))
+        state.asked.insert(number, pieces.clone());
+        Ok((number, pieces))
     }
 
     fn push_failure(&self) -> Result<()> {
@@ -265,7 +275,11 @@ impl Shared {
     fn receive(&self, mut reader: PacketReader<Box<dyn io::Read + Send>>) {
         let why = loop {
             match reader.next_packet() {
-                Ok(Some(packet)) => self.take(packet),
+                Ok(Some(packet)) => {
+                    if let Err(TooLong) = self.take(packet, reader.last_length()) {
+                        break "the server said more than was asked for".to_owned();
+                    }
+                }
                 Ok(None) => break "the connection was closed".to_owned(),
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                     break format!("the server sent nonsense: {error}");
@@ -275,29 +289,27 @@ impl Shared {
         };
         let mut state = self.state();
         state.lost = Some(why);
-        state.asked.clear();
+        state.asked.drain().for_each(|(_, asker)| asker.close());
     }
 
-    fn take(&self, packet: Packet) {
+    fn take(&self, packet: Packet, bytes: u64) -> std::result::Result<(), TooLong> {
         let (number, piece, is_last) = match packet {
             Packet::More(number, answers) => (number, Piece::More(answers), false),
             Packet::Done(number, answers) => (number, Piece::Done(answers), true),
             Packet::Failed(number, failure) => (number, Piece::Failed(readable(failure)), true),
             Packet::PushFailed(failure) => {
                 self.state().push_failed = Some(readable(failure));
-                return;
+                return Ok(());
             }
             // Nothing that a server says.
-            _ => return,
+            _ => return Ok(()),
         };
         let asker = match is_last {
             true => self.state().asked.remove(&number),
             false => self.state().asked.get(&number).cloned(),
         };
         // Who asked may have had enough.
-        if let Some(asker) = asker {
-            let _ = asker.send(piece);
-        }
+        asker.map_or(Ok(()), |asker| asker.put(piece, bytes))
     }
 }
 
@@ -313,7 +325,7 @@ fn readable(failure: Failure) -> Failure {
 pub(crate) struct Answers {
     shared: Arc<Shared>,
     number: u64,
-    pieces: Receiver<Piece>,
+    pieces: Arc<Mailbox<Piece>>,
     ready: std::vec::IntoIter<Answer>,
     is_done: bool,
 }
@@ -335,14 +347,14 @@ impl Iterator for Answers {
             if self.is_done {
                 return None;
             }
-            match self.pieces.recv() {
-                Ok(Piece::More(answers)) => self.ready = answers.into_iter(),
-                Ok(Piece::Done(answers)) => (self.ready, self.is_done) = (answers.into_iter(), true),
-                Ok(Piece::Failed(failure)) => {
+            match self.pieces.take() {
+                Some(Piece::More(answers)) => self.ready = answers.into_iter(),
+                Some(Piece::Done(answers)) => (self.ready, self.is_done) = (answers.into_iter(), true),
+                Some(Piece::Failed(failure)) => {
                     self.is_done = true;
                     return Some(Err(failure.into_error(&self.shared.place)));
                 }
-                Err(_) => {
+                None => {
                     self.is_done = true;
                     return Some(Err(self.shared.gone(&self.shared.state(), "")));
                 }
@@ -354,6 +366,7 @@ impl Iterator for Answers {
 impl Drop for Answers {
     fn drop(&mut self) {
         self.shared.state().asked.remove(&self.number);
+        self.pieces.close();
     }
 }
 
@@ -414,6 +427,21 @@ mod tests {
         let heard: Vec<_> = connection.ask(Question::Verify { read_data: true }).unwrap().collect();
         assert_eq!(heard.len(), 2);
         assert!(heard[0].is_ok() && heard[1].is_err());
+    }
+
+    #[test]
+    fn a_server_that_says_more_than_was_asked_for_is_not_listened_to() {
+        let flood = (0..1000).map(|_| Packet::More(1, vec![Answer::Bytes(vec![7; 1 << 20])]));
+        let connection = told(flood.collect());
+        let question = Question::Read {
+            content: yore_store::ContentId(1),
+            offset: 0,
+            length: 1 << 20,
+        };
+        let answers = connection.ask_for(question, 1 << 20).unwrap();
+        let heard: Vec<_> = answers.collect();
+        let error = heard.last().unwrap().as_ref().unwrap_err().to_string();
+        assert!(heard.len() < 4 && error.contains("more than was asked for"), "{error}");
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl RemoteContent {
         };
         let bytes = self.remote.asked(|connection| {
             let mut bytes = Vec::with_capacity(length as usize);
-            for answer in connection.ask(question.clone())? {
+            for answer in connection.ask_for(question.clone(), length)? {
                 let more = unpack::stretch(answer?, length - bytes.len() as u64);
                 bytes.extend(more.ok_or_else(|| unexpected(connection.place()))?);
             }

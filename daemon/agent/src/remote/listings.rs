@@ -16,6 +16,9 @@ const KEPT: usize = 48 << 20;
 /// Roots of snapshots, and hard-link groups, that are kept.
 const KEPT_GROUPS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 
+/// What one of them may take.
+const KEPT_BYTES: usize = 16 << 10;
+
 /// Listings in which what comes next is looked for.
 const RECENT: usize = 8;
 
@@ -48,9 +51,11 @@ impl Listings {
         self.roots.get(&snapshot).cloned()
     }
 
-    /// Keeps the entry of `/`.
+    /// Keeps the entry of `/`, unless it is very large.
     pub fn keep_root(&mut self, snapshot: SnapshotId, root: &Entry) {
-        self.roots.put(snapshot, root.clone());
+        if weight(root) <= KEPT_BYTES {
+            self.roots.put(snapshot, root.clone());
+        }
     }
 
     /// A hard-link group, if it is kept.
@@ -58,9 +63,9 @@ impl Listings {
         self.links.get(&key).cloned()
     }
 
-    /// Keeps a hard-link group, unless it has very many names.
+    /// Keeps a hard-link group, unless it has very many names, or large attributes.
     pub fn keep_links(&mut self, key: (SnapshotId, i64), entries: &[Entry]) {
-        if entries.len() <= 16 {
+        if entries.iter().map(weight).sum::<usize>() <= KEPT_BYTES {
             self.links.put(key, entries.to_vec());
         }
     }
@@ -97,5 +102,48 @@ impl Listings {
             contents.push(next);
         }
         contents
+    }
+}
+
+/// About what an entry takes.
+fn weight(entry: &Entry) -> usize {
+    let meta = &entry.meta;
+    let names = entry.name.len() + meta.target.len() + meta.owner.user.len() + meta.owner.group.len();
+    let xattrs: usize = meta
+        .xattrs
+        .iter()
+        .map(|(name, value)| 48 + name.len() + value.len())
+        .sum();
+    size_of::<Entry>() + names + xattrs + 16 * meta.data.as_ref().map_or(0, Vec::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use yore_store::{EntryId, Kind, Meta};
+
+    use super::*;
+
+    #[test]
+    fn what_is_large_is_asked_for_again() {
+        let mut root = Entry {
+            id: EntryId(1),
+            folder: FolderId(0),
+            name: vec![],
+            first: SnapshotId(1),
+            last: SnapshotId(1),
+            meta: Meta::plain(Kind::Folder, 0o755),
+            size: 0,
+            content: None,
+            child: Some(FolderId(1)),
+            link: None,
+        };
+        let mut listings = Listings::default();
+        listings.keep_root(SnapshotId(1), &root);
+        listings.keep_links((SnapshotId(1), 1), &vec![root.clone(); 16]);
+        assert!(listings.root(SnapshotId(1)).is_some() && listings.links((SnapshotId(1), 1)).is_some());
+        root.meta.xattrs = vec![(b"user.a".to_vec(), vec![0; KEPT_BYTES])];
+        listings.keep_root(SnapshotId(2), &root);
+        listings.keep_links((SnapshotId(2), 1), &[root]);
+        assert!(listings.root(SnapshotId(2)).is_none() && listings.links((SnapshotId(2), 1)).is_none());
     }
 }

@@ -16,6 +16,7 @@ mod content;
 mod dial;
 mod history;
 mod listings;
+mod mailbox;
 mod openssh;
 mod passages;
 mod push;

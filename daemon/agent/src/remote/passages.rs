@@ -117,7 +117,7 @@ impl<'a> Reading<'a> {
     }
 
     fn ask(&mut self, question: Question, of: Wanted, bytes: u64) -> yore_store::Result<()> {
-        let answers = self.connection.ask(question)?;
+        let answers = self.connection.ask_for(question, bytes)?;
         self.under_way += bytes;
         self.asked.push_back(Asked { answers, of, bytes });
         Ok(())

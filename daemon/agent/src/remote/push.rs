@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use yore_store::delta::{Signature, SignatureBuilder};
-use yore_store::{BaseValues, Committed, GROUP, Hash, PushOptions, Result, Snapshot};
+use yore_store::{BaseValues, Committed, GROUP, Hash, LARGEST, PushOptions, Result, SEGMENT, Snapshot};
 use yore_wire::{Answer, ListedStep, Message, PushStart, Question};
 
 use super::{Alive, Connection, Server, unexpected};
@@ -123,6 +123,10 @@ impl Questions for Asked {
             });
             values.groups.extend(groups);
             values.zero_segments.extend(zero_segments);
+            let most = |part| values.size.min(LARGEST).div_ceil(part);
+            if values.groups.len() as u64 > most(GROUP) || values.zero_segments.len() as u64 > most(SEGMENT) {
+                return Err(unexpected(self.0.place()));
+            }
         }
         // Whoever uses them goes by the length.
         let fits = |values: &BaseValues| values.groups.len() as u64 == values.size.div_ceil(GROUP);
