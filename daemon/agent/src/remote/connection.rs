@@ -372,40 +372,20 @@ impl Drop for Answers {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixStream;
-
     use yore_store::{Damage, Verified};
     use yore_wire::FailureKind;
 
+    use super::super::testing::served;
     use super::*;
 
     /// A connection to a server that says this to the first question, whose number is 1.
     fn told(packets: Vec<Packet>) -> Connection {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let welcome = Packet::Welcome(Welcome {
-            version: NEWEST,
-            oldest: OLDEST,
-            newest: NEWEST,
-            program: "yored".into(),
-        });
-        std::thread::spawn(move || {
-            let mut asked = PacketReader::new(theirs.try_clone().unwrap());
-            let mut say = &theirs;
-            asked.next_packet().unwrap();
-            write_packet(&mut say, &welcome).unwrap();
+        served(move |mut asked, mut say| {
             asked.next_packet().unwrap();
             // Who has heard enough hangs up.
             let _ = packets.iter().try_for_each(|packet| write_packet(&mut say, packet));
             let _ = asked.next_packet();
-        });
-        let closing = ours.try_clone().unwrap();
-        let stream = Stream {
-            reader: Box::new(ours.try_clone().unwrap()),
-            writer: Box::new(ours),
-            hang_up: Box::new(move || drop(closing.shutdown(std::net::Shutdown::Both))),
-            refusal: Box::new(|| None),
-        };
-        Connection::begin(stream, "nas").unwrap()
+        })
     }
 
     /// Damage in a snapshot of this name.

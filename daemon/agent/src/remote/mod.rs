@@ -23,6 +23,8 @@ mod push;
 mod said;
 mod ssh;
 mod stream;
+#[cfg(test)]
+mod testing;
 mod unpack;
 
 use std::io;

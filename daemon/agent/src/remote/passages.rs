@@ -13,6 +13,10 @@ use super::unpack;
 /// Bytes that are asked for and have not come.
 const UNDER_WAY: u64 = 4 << 20;
 
+/// Questions that are under way: a server ends a session in which very many wait, and a folder may have very many
+/// files of a few bytes.
+const MOST_ASKED: usize = 32;
+
 /// Bytes of small contents in one question.
 const SMALL_ONES: u64 = 512 << 10;
 
@@ -42,6 +46,8 @@ pub(super) struct Reading<'a> {
     /// Small contents that wait for a question.
     small: Vec<Passage>,
     small_bytes: u64,
+    /// Nothing more is wanted.
+    ended: bool,
 }
 
 impl<'a> Reading<'a> {
@@ -54,24 +60,15 @@ impl<'a> Reading<'a> {
             rest: None,
             small: Vec::new(),
             small_bytes: 0,
+            ended: false,
         }
     }
 
     /// Reads until nothing more is wanted, or the connection is lost; what does not come then is not told.
     pub fn run(&mut self, next: &mut NextPassage<'_>, tell: &mut TellPassage<'_>) {
-        let mut ended = false;
         loop {
-            while !ended && self.under_way < UNDER_WAY {
-                let asked = match self.rest.take().or_else(&mut *next) {
-                    Some(passage) => self.ask_for(passage),
-                    None => {
-                        ended = true;
-                        self.ask_small()
-                    }
-                };
-                if asked.is_err() {
-                    return;
-                }
+            if self.ask_ahead(next).is_err() {
+                return;
             }
             let Some(asked) = self.asked.pop_front() else { return };
             self.under_way -= asked.bytes;
@@ -79,6 +76,20 @@ impl<'a> Reading<'a> {
                 return;
             }
         }
+    }
+
+    /// Asks for what is wanted next, until enough is under way.
+    fn ask_ahead(&mut self, next: &mut NextPassage<'_>) -> yore_store::Result<()> {
+        while !self.ended && self.under_way < UNDER_WAY && self.asked.len() < MOST_ASKED {
+            match self.rest.take().or_else(&mut *next) {
+                Some(passage) => self.ask_for(passage)?,
+                None => {
+                    self.ended = true;
+                    self.ask_small()?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn ask_for(&mut self, passage: Passage) -> yore_store::Result<()> {
@@ -168,4 +179,26 @@ fn small_answered(answers: Answers, contents: Vec<Passage>, tell: &mut TellPassa
         }
     }
     wanted.try_for_each(|passage| tell(passage.content, passage.offset, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use yore_store::ContentId;
+
+    use super::super::testing::served;
+    use super::*;
+
+    #[test]
+    fn files_of_a_byte_are_not_asked_for_without_end() {
+        let connection = served(|mut asked, _| while let Ok(Some(_)) = asked.next_packet() {});
+        let mut reading = Reading::new(&connection);
+        let mut wanted = (0..1_000_000).map(|number| Passage {
+            content: ContentId(number),
+            size: 1,
+            offset: 0,
+            length: 1,
+        });
+        reading.ask_ahead(&mut || wanted.next()).unwrap();
+        assert_eq!((reading.asked.len(), reading.ended), (MOST_ASKED, false));
+    }
 }
