@@ -42,7 +42,7 @@ pub(crate) fn begin(server: &Server, options: PushOptions, dry_run: bool) -> Res
     let (base, line) = begun.ok_or_else(|| unexpected(connection.place()))?;
     // The line names a file of the state.
     let line = match line.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-        true => format!("{}-{line}", opened.id),
+        true => state_name(server, &opened.id, &line),
         false => return Err(unexpected(connection.place())),
     };
     let there = There {
@@ -61,6 +61,13 @@ pub(crate) fn begin(server: &Server, options: PushOptions, dry_run: bool) -> Res
     );
     destination.wanted = wanted;
     Ok(destination)
+}
+
+/// What the state of a line is called. Servers have names of their own: one that knows the repository of another could
+/// else make this machine believe that the other has what was only sent to this one.
+fn state_name(server: &Server, id: &str, line: &str) -> String {
+    let place = Hash::of(format!("{}\0{}", server.user, server.address).as_bytes());
+    format!("{id}-{line}-{}", &place.to_string()[..16])
 }
 
 /// The connection as the pipeline's receiver.
@@ -180,5 +187,32 @@ impl Questions for Asked {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Way;
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_of_one_server_is_not_believed_of_another() {
+        let name = |user: &str, address: &str| {
+            let server = Server {
+                address: address.parse().unwrap(),
+                user: user.into(),
+                way: Way::OpenSsh {
+                    key: None,
+                    known_hosts: None,
+                },
+                limit_rate: None,
+                interval: None,
+            };
+            state_name(&server, "0a1b", "1")
+        };
+        assert_eq!(name("ann", "ssh://nas/laptop"), name("ann", "ssh://nas/laptop"));
+        assert_ne!(name("ann", "ssh://nas/laptop"), name("ann", "ssh://old/laptop"));
+        assert_ne!(name("ann", "ssh://nas/laptop"), name("bob", "ssh://nas/laptop"));
+        assert!(name("ann", "ssh://nas/laptop").starts_with("0a1b-1-"));
     }
 }
