@@ -434,6 +434,7 @@ impl Visitor for Push<'_> {
             SkipReason::Excluded => return Ok(()),
             SkipReason::Asked => "the repository itself",
             SkipReason::OtherFileSystem => "on another file system",
+            SkipReason::Kernels => "the kernel's own",
             SkipReason::Cache => "a cache",
         };
         self.counts.skipped.push((path.to_vec(), why.to_owned()));

@@ -27,8 +27,10 @@ use crate::metadata::Stat;
 use crate::roots::Roots;
 
 mod extent;
+mod kernel;
 mod walker;
 
+pub(crate) use kernel::is_kernels;
 pub(crate) use walker::is_cache;
 
 /// What to leave out of a walk.
@@ -53,6 +55,8 @@ pub enum SkipReason {
     Asked,
     /// What is in this folder lies on another file system.
     OtherFileSystem,
+    /// What is in this folder is the kernel's: /proc, /sys and the like, unless they are named as roots.
+    Kernels,
     /// What is in this folder, besides the tag, is a cache.
     Cache,
 }

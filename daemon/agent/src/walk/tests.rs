@@ -272,3 +272,20 @@ fn a_folder_that_cannot_be_listed_is_kept_and_said() {
     assert_eq!(lines[..4], expected);
     assert_eq!(lines[4..], ["item search/root/tail"]);
 }
+
+#[test]
+fn what_the_kernel_shows_of_itself_is_not_walked() {
+    let options = WalkOptions {
+        filter: Filter::new::<_, &str>("--exclude", &["/*", "!/proc"], &[]).unwrap(),
+        ..WalkOptions::default()
+    };
+    let mut log = Log {
+        base: vec![],
+        lines: vec![],
+        deepest: 0,
+        depth: 0,
+    };
+    walk(&Roots::resolve(&["/"]).unwrap(), &options, &mut log).unwrap();
+    log.lines.retain(|line| !line.starts_with("Excluded"));
+    assert_eq!(log.lines, ["enter /", "Kernels /proc", "enter /proc"]);
+}

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use yore_store::Kind;
 
 use super::extent::Extent;
+use super::kernel::is_kernels;
 use super::{Plan, SkipReason, Visited, Visitor, WalkError, WalkOptions, Walked};
 use crate::folder::{Chain, How, names, open_file, open_folder};
 use crate::marks::Marks;
@@ -51,8 +52,8 @@ enum Found<'a> {
 /// A folder's descriptor and names, or why there are none.
 enum Listed {
     Open(Folder),
-    /// On another file system, which is not asked for.
-    Foreign,
+    /// On another file system, which is not asked for, or is the kernel's.
+    Foreign(SkipReason),
     /// Nothing in it is marked.
     Unmarked,
     /// It cannot be opened or listed.
@@ -242,8 +243,9 @@ impl<'a, V: Visitor> Walker<'a, V> {
 
     /// Opens a folder, as far as it is to be looked into.
     fn look_into(&mut self, place: Place<'a, '_>, stat: Stat) -> Found<'a> {
-        if self.options.one_file_system && !place.is_named() && stat.dev != place.device {
-            return Found::Folder(stat, place.extent, Listed::Foreign);
+        let is_other = !place.is_named() && stat.dev != place.device;
+        if is_other && self.options.one_file_system {
+            return Found::Folder(stat, place.extent, Listed::Foreign(SkipReason::OtherFileSystem));
         }
         if matches!(place.extent, Extent::Nothing) && !place.is_parent() {
             return Found::Folder(stat, place.extent, Listed::Unmarked);
@@ -252,6 +254,9 @@ impl<'a, V: Visitor> Walker<'a, V> {
             Ok(parent) => parent,
             Err(error) => return Found::Unreadable(error),
         };
+        if is_other && open_folder(parent, place.name, How::Search).is_ok_and(is_kernels) {
+            return Found::Folder(stat, place.extent, Listed::Foreign(SkipReason::Kernels));
+        }
         match list(parent, place, self.options.exclude_caches) {
             // From the descriptor: what is told is then what is listed.
             Ok(listed) => match Stat::of(listed.fd.as_fd()) {
@@ -287,8 +292,8 @@ impl<'a, V: Visitor> Walker<'a, V> {
         let (folder, readable) = match listed {
             Listed::Open(folder) => (Some(folder), true),
             Listed::Unmarked => (None, true),
-            Listed::Foreign => {
-                self.visitor.skipped(&self.path, SkipReason::OtherFileSystem)?;
+            Listed::Foreign(reason) => {
+                self.visitor.skipped(&self.path, reason)?;
                 (None, true)
             }
             // Without its children a parent is of no use: the root is out of reach.

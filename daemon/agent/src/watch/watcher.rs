@@ -22,7 +22,7 @@ use rustix::io::Errno;
 use super::scan::{self, above, below_slash, is_at_or_below};
 use crate::marks::Marks;
 use crate::roots::Roots;
-use crate::walk::{WalkOptions, is_cache};
+use crate::walk::{WalkOptions, is_cache, is_kernels};
 
 /// Each watched folder is kept by its path: ten thousand folders in each other, which anybody
 /// may make, would be gigabytes.
@@ -402,7 +402,7 @@ impl Watcher {
             let Ok(stat) = rustix::fs::fstat(&open) else { continue };
             let (dev, ino) = (stat.st_dev, stat.st_ino);
             let device = *device.get_or_insert(dev);
-            let is_foreign = self.scope.options.one_file_system && dev != device;
+            let is_foreign = dev != device && (self.scope.options.one_file_system || is_kernels(&open));
             if is_foreign || self.scope.options.skip.contains(&(dev, ino)) {
                 continue;
             }
