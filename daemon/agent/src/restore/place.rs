@@ -30,6 +30,24 @@ pub(super) enum Placed {
     Skipped,
 }
 
+/// A thing that was made.
+struct Made {
+    bytes: u64,
+    applied: Applied,
+    /// Device and inode: of the file as it was written, not of what has its name by now, which may be another's.
+    identity: (u64, u64),
+}
+
+impl Made {
+    fn new(bytes: u64, applied: Applied, stat: &Stat) -> Self {
+        Made {
+            bytes,
+            applied,
+            identity: (stat.dev, stat.ino),
+        }
+    }
+}
+
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// The first restored name of each group of hard links.
@@ -91,25 +109,28 @@ impl Placer<'_> {
     ) -> Outcome<Placed> {
         let linked = links.link(chain, entry, temporary);
         let dir = chain.top()?;
-        let (mut bytes, mut applied) = (0, Applied::default());
-        if !linked {
-            (bytes, applied) = self.make(dir, temporary, entry)?;
-        }
+        let made = match linked {
+            true => None,
+            false => Some(self.make(dir, temporary, entry)?),
+        };
         let mut deleted = 0;
         if existing.is_some_and(|stat| stat.kind() == Some(Kind::Folder)) {
             self.clear_folder(dir, &entry.name, &mut deleted)?;
         }
         renameat(dir, temporary, dir, entry.name.as_slice())?;
-        if linked {
+        let Some(made) = made else {
             // Renaming one name of a thing over another does nothing at all.
             let _ = unlinkat(dir, temporary, AtFlags::empty());
-        } else if entry.link.is_some() {
-            let stat = Stat::at(dir, &entry.name)?;
-            links.remember(chain, entry, (stat.dev, stat.ino));
-        }
+            return Ok(Placed::Made {
+                bytes: 0,
+                applied: Applied::default(),
+                deleted,
+            });
+        };
+        links.remember(chain, entry, made.identity);
         Ok(Placed::Made {
-            bytes,
-            applied,
+            bytes: made.bytes,
+            applied: made.applied,
             deleted,
         })
     }
@@ -134,8 +155,8 @@ impl Placer<'_> {
         })
     }
 
-    /// Makes a thing with its metadata; returns the bytes written.
-    fn make(&mut self, dir: BorrowedFd, name: &[u8], entry: &Entry) -> Outcome<(u64, Applied)> {
+    /// Makes a thing with its metadata.
+    fn make(&mut self, dir: BorrowedFd, name: &[u8], entry: &Entry) -> Outcome<Made> {
         let node = |kind, device| Ok(mknodat(dir, name, kind, Mode::RUSR | Mode::WUSR, device)?);
         let made: io::Result<()> = match entry.meta.kind {
             Kind::File => {
@@ -143,7 +164,8 @@ impl Placer<'_> {
                 let file = File::from(openat(dir, name, flags, Mode::RUSR | Mode::WUSR).map_err(io::Error::from)?);
                 let bytes = self.write(entry, &file)?;
                 self.flusher.thing();
-                return Ok((bytes, apply_to_file(&file, &entry.meta)?));
+                let applied = apply_to_file(&file, &entry.meta)?;
+                return Ok(Made::new(bytes, applied, &Stat::of(file.as_fd())?));
             }
             Kind::Folder => Err(io::Error::other("a folder where none was expected")),
             Kind::Symlink => symlinkat(entry.meta.target.as_slice(), dir, name).map_err(Into::into),
@@ -153,7 +175,8 @@ impl Placer<'_> {
             Kind::BlockDevice => node(FileType::BlockDevice, entry.meta.rdev),
         };
         made?;
-        Ok((0, apply_meta(dir, name, &entry.meta)?))
+        let applied = apply_meta(dir, name, &entry.meta)?;
+        Ok(Made::new(0, applied, &Stat::at(dir, name)?))
     }
 }
 
