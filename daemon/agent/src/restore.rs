@@ -29,6 +29,7 @@ mod contents;
 mod destination;
 mod entered;
 mod flush;
+mod links;
 mod own;
 mod place;
 mod remove;

@@ -5,21 +5,21 @@
 //! 2. It gets its metadata there.
 //! 3. It is renamed over what was there: one or the other is always whole.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, linkat, mknodat, openat, renameat, symlinkat, unlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, mknodat, openat, renameat, symlinkat, unlinkat};
 use rustix::io::Errno;
 use yore_store::{Entry, Kind, Meta};
 
 use super::ahead::Ahead;
 use super::apply::apply_to_file;
 use super::flush::Flusher;
+use super::links::Links;
 use super::{Applied, Overwrite, Progress, RestoreOptions, Source, apply_meta, contents, remove::remove};
-use crate::folder::{Chain, How, open_folder};
+use crate::folder::Chain;
 use crate::metadata::Stat;
 
 /// What has been done about a thing.
@@ -49,18 +49,6 @@ impl Made {
 }
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
-
-/// The first restored name of each group of hard links.
-#[derive(Default)]
-pub(super) struct Links(HashMap<i64, Linked>);
-
-struct Linked {
-    /// Folders from the destination down to it.
-    folders: Vec<Vec<u8>>,
-    name: Vec<u8>,
-    /// Device and inode.
-    identity: (u64, u64),
-}
 
 pub(super) struct Placer<'a> {
     pub source: &'a dyn Source,
@@ -186,48 +174,6 @@ fn stat_if_there(dir: BorrowedFd, name: &[u8]) -> io::Result<Option<Stat>> {
         Ok(stat) => Ok(Some(stat)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-impl Links {
-    fn remember(&mut self, chain: &Chain, entry: &Entry, identity: (u64, u64)) {
-        if let Some(link) = entry.link {
-            let folders = chain.names().map(<[u8]>::to_vec).collect();
-            self.0.insert(
-                link,
-                Linked {
-                    folders,
-                    name: entry.name.clone(),
-                    identity,
-                },
-            );
-        }
-    }
-
-    /// Makes `temporary` another name of the entry's group, if it can; if not,
-    /// the entry gets bytes of its own.
-    fn link(&self, chain: &mut Chain, entry: &Entry, temporary: &[u8]) -> bool {
-        entry
-            .link
-            .and_then(|link| self.0.get(&link))
-            .is_some_and(|first| first.link_to(chain, temporary).is_ok())
-    }
-}
-
-impl Linked {
-    fn link_to(&self, chain: &mut Chain, temporary: &[u8]) -> io::Result<()> {
-        let mut from = chain.base().try_clone_to_owned()?;
-        for name in &self.folders {
-            from = open_folder(from.as_fd(), name, How::Search)?;
-        }
-        let dir = chain.top()?;
-        linkat(from, self.name.as_slice(), dir, temporary, AtFlags::empty())?;
-        let stat = Stat::at(dir, temporary)?;
-        if (stat.dev, stat.ino) != self.identity {
-            unlinkat(dir, temporary, AtFlags::empty())?;
-            return Err(io::Error::other("the first of the links was replaced"));
-        }
-        Ok(())
     }
 }
 
