@@ -5,9 +5,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use russh::client::ChannelOpenHandle;
 use russh::client::{self, AuthResult};
 use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate};
-use russh::{Preferred, cipher};
+use russh::{Channel, Preferred, cipher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
 
@@ -47,6 +48,22 @@ pub fn preferred() -> Preferred {
     }
 }
 
+/// Refuses channels that a server opens, which russh would accept: there is nothing here to reach, and each costs
+/// memory. A reply that is dropped is a refusal.
+macro_rules! refuse {
+    ($($open:ident($($detail:ty),*);)*) => {$(
+        async fn $open(
+            &mut self,
+            _: Channel<client::Msg>,
+            $(_: $detail,)*
+            _: ChannelOpenHandle,
+            _: &mut client::Session,
+        ) -> Result<(), russh::Error> {
+            Ok(())
+        }
+    )*};
+}
+
 /// What happens while a connection is made.
 struct Observer {
     /// The key that the server showed.
@@ -65,6 +82,16 @@ impl client::Handler for Observer {
         let is_right = self.pinned.as_ref().is_none_or(|pinned| *pinned == fingerprint(key));
         *self.shown.lock().expect("no panic while held") = Some(key.clone());
         Ok(is_right)
+    }
+
+    refuse! {
+        server_channel_open_session();
+        server_channel_open_agent_forward();
+        server_channel_open_forwarded_tcpip(&str, u32, &str, u32);
+        server_channel_open_forwarded_streamlocal(&str);
+        server_channel_open_direct_tcpip(&str, u32, &str, u32);
+        server_channel_open_direct_streamlocal(&str);
+        server_channel_open_x11(&str, u32);
     }
 }
 
@@ -272,4 +299,46 @@ async fn open(
         .map_err(lost)?;
     let (read, write) = tokio::io::split(channel.into_stream());
     Ok((session, through, Box::new(read), Box::new(write)))
+}
+
+#[cfg(test)]
+mod tests {
+    use russh::server;
+
+    use super::*;
+
+    /// A server that lets everybody in.
+    struct Open;
+
+    impl server::Handler for Open {
+        type Error = russh::Error;
+
+        async fn auth_none(&mut self, _: &str) -> Result<server::Auth, russh::Error> {
+            Ok(server::Auth::Accept)
+        }
+    }
+
+    #[test]
+    fn a_server_opens_no_channel_to_us() {
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        let config = server::Config {
+            keys: vec![super::super::new_key("nas").unwrap()],
+            ..server::Config::default()
+        };
+        runtime().unwrap().block_on(async {
+            let serving = tokio::spawn(server::run_stream(Arc::new(config), theirs, Open));
+            let observer = Observer {
+                shown: Arc::default(),
+                pinned: None,
+            };
+            let mut session = client::connect_stream(Arc::default(), ours, observer).await.unwrap();
+            let server = serving.await.unwrap().unwrap().handle();
+            assert!(session.authenticate_none("ann").await.unwrap().success());
+            assert!(server.channel_open_agent().await.is_err());
+            assert!(server.channel_open_session().await.is_err());
+            assert!(server.channel_open_x11("nas", 1).await.is_err());
+            assert!(server.channel_open_forwarded_tcpip("nas", 1, "nas", 2).await.is_err());
+            assert!(server.channel_open_direct_tcpip("nas", 1, "nas", 2).await.is_err());
+        });
+    }
 }
