@@ -142,7 +142,7 @@ complete -c yore -n "__fish_yore_using_subcommand umount" -s v -l verbose -d 'Sa
 complete -c yore -n "__fish_yore_using_subcommand umount" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c yore -n "__fish_yore_using_subcommand link" -l user -d 'The account on the server' -r
 complete -c yore -n "__fish_yore_using_subcommand link" -l repository -d 'What to call the repository there; this machine\'s name if nothing is said' -r -F
-complete -c yore -n "__fish_yore_using_subcommand link" -l invitation -d 'Enrol with this invitation, so that no password is asked for' -r
+complete -c yore -n "__fish_yore_using_subcommand link" -l invitation -d 'Enrol with this invitation, so that no password is asked for; with `-` it is the first line of standard input' -r
 complete -c yore -n "__fish_yore_using_subcommand link" -l host-key -d 'The server\'s key, if you know it: SHA256:…' -r
 complete -c yore -n "__fish_yore_using_subcommand link" -l transport -d 'What carries everything to the server: the built-in SSH, or the system\'s ssh with its configuration (ProxyJump, HostName; the port is that of the URL); agent.toml\'s if nothing is said' -r
 complete -c yore -n "__fish_yore_using_subcommand link" -l password-stdin -d 'Read the password from the first line of standard input'

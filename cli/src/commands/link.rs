@@ -51,8 +51,10 @@ pub struct Link {
     // The same option as every command's, so of the same type; only what it names is less.
     #[arg(long, value_name = "NAME")]
     repository: Option<PathBuf>,
-    /// Enrol with this invitation, so that no password is asked for
-    #[arg(long, value_name = "TOKEN", conflicts_with = "password_stdin")]
+    /// Enrol with this invitation, so that no password is asked for; with `-` it is the first line of standard input
+    ///
+    /// Other users see a command line while it runs, and could use the invitation first.
+    #[arg(long, value_name = "TOKEN|-", conflicts_with = "password_stdin")]
     invitation: Option<String>,
     /// Read the password from the first line of standard input
     #[arg(long)]
@@ -158,16 +160,17 @@ fn trusted_key(context: &Context, args: &Link, address: &Address, user: &str, tr
 
 /// The password or the invitation.
 fn secret(args: &Link, user: &str, address: &Address) -> Result<String> {
-    if let Some(token) = &args.invitation {
+    let token = args.invitation.as_ref().filter(|token| *token != "-");
+    if let Some(token) = token {
         return Ok(token.clone());
     }
-    let line = match args.password_stdin {
+    let line = match args.password_stdin || args.invitation.is_some() {
         true => {
             let mut line = String::new();
             std::io::stdin()
                 .lock()
                 .read_line(&mut line)
-                .context("reading the password")?;
+                .context("reading it from standard input")?;
             line
         }
         false if args.yes => bail!("there is neither --invitation nor --password-stdin, and --yes asks nothing"),
