@@ -5,6 +5,9 @@
 //! accept ─▶ limits ─▶ russh ─▶ login ─▶ subsystem "yore" ─▶ session::run, on a thread of its own
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -135,7 +138,7 @@ impl Ssh {
             return;
         };
         let socket = Arc::new(socket);
-        let in_time = Arc::new(AtomicBool::new(false));
+        let (waiting, in_time) = (Waiting::default(), Arc::new(AtomicBool::new(false)));
         let (end, ended) = ending();
         let end = Arc::new(Mutex::new(Some(end)));
         let counted = Arc::new(counted);
@@ -144,7 +147,8 @@ impl Ssh {
             counted: counted.clone(),
             peer,
             caller: None,
-            channel: None,
+            waiting: waiting.clone(),
+            had_channel: false,
             in_time: in_time.clone(),
             socket: socket.clone(),
             end: end.clone(),
@@ -159,6 +163,9 @@ impl Ssh {
                     () = counted.sent_away() => {}
                 }
                 if !in_time.load(Ordering::Relaxed) {
+                    // russh waits for whoever has a channel to take what has arrived, and does not see that
+                    // the socket is closed.
+                    waiting.lock().expect("no panic while held").take();
                     let _ = socket.shutdown(Shutdown::Both);
                 }
             })
@@ -173,13 +180,18 @@ impl Ssh {
     }
 }
 
+/// A channel that is open and that nobody has asked anything of.
+type Waiting = Arc<Mutex<Option<Channel<Msg>>>>;
+
 /// One connection, before and while it is served.
 struct Guest {
     ssh: Arc<Ssh>,
     counted: Arc<Counted>,
     peer: SocketAddr,
     caller: Option<Caller>,
-    channel: Option<Channel<Msg>>,
+    waiting: Waiting,
+    /// One channel a connection.
+    had_channel: bool,
     /// The session has begun; until then it has to hurry.
     in_time: Arc<AtomicBool>,
     socket: Arc<std::net::TcpStream>,
@@ -294,8 +306,8 @@ impl server::Handler for Guest {
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
         // One channel a connection; what is not accepted is refused.
-        if self.channel.is_none() && !self.in_time.load(Ordering::Relaxed) {
-            self.channel = Some(channel);
+        if !std::mem::replace(&mut self.had_channel, true) {
+            *self.waiting.lock().expect("no panic while held") = Some(channel);
             reply.accept().await;
         }
         Ok(())
@@ -338,7 +350,7 @@ impl server::Handler for Guest {
         let (Some(caller), true) = (self.caller.clone(), name == yore_wire::SUBSYSTEM) else {
             return session.channel_failure(channel);
         };
-        let Some(stream) = self.channel.take() else {
+        let Some(stream) = self.waiting.lock().expect("no panic while held").take() else {
             return session.channel_failure(channel);
         };
         self.in_time.store(true, Ordering::Relaxed);
