@@ -23,7 +23,7 @@ use yore_agent::remote::{Blocking, End, Ended, ending, preferred};
 use crate::connections::{Connections, Counted, Limits};
 use crate::logins::Logins;
 use crate::server::Server;
-use crate::session::{self, Caller, Endings};
+use crate::session::{self, Caller, Connection};
 
 /// How the token of an invitation begins.
 const INVITATION: &str = "yi-";
@@ -120,6 +120,11 @@ impl Ssh {
         ));
     }
 
+    /// How long a connection may take to log in and start a session, and then to say what it comes for.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.server.config().login_timeout.0.max(1) as u64)
+    }
+
     /// Counts a connection, unless there are too many.
     fn count(&self, address: IpAddr) -> Option<Counted> {
         let config = self.server.config();
@@ -154,7 +159,7 @@ impl Ssh {
             end: end.clone(),
             ended,
         };
-        let patience = Duration::from_secs(self.server.config().login_timeout.0.max(1) as u64);
+        let patience = self.patience();
         let deadline = {
             let (socket, counted) = (socket.clone(), counted.clone());
             tokio::spawn(async move {
@@ -368,6 +373,14 @@ impl server::Handler for Guest {
             end.lock().expect("no panic while held").take();
             let _ = socket.shutdown(Shutdown::Both);
         });
+        let has_begun: Arc<AtomicBool> = Arc::default();
+        let (late, is_in_time, patience) = (hang_up.clone(), has_begun.clone(), self.ssh.patience());
+        tokio::spawn(async move {
+            tokio::time::sleep(patience).await;
+            if !is_in_time.load(Ordering::Relaxed) {
+                late();
+            }
+        });
         let (soon, runtime) = (hang_up.clone(), Handle::current());
         let linger = move |time| {
             let soon = soon.clone();
@@ -379,12 +392,13 @@ impl server::Handler for Guest {
         let running = (self.ssh.sessions.clone().try_acquire_owned(), self.counted.clone());
         let server = self.ssh.server.clone();
         let begun = std::thread::Builder::new().name("yore-session".into()).spawn(move || {
-            let endings = Endings {
+            let connection = Connection {
                 hang_up: Box::new(move || hang_up()),
                 linger: Box::new(linger),
                 is_gone: Box::new(is_gone),
+                has_begun,
             };
-            session::run(&server, caller, reader, writer, endings);
+            session::run(&server, caller, reader, writer, connection);
             drop(running);
         });
         if let Err(error) = begun {

@@ -68,14 +68,16 @@ pub struct Caller {
 /// Ends the connection.
 pub type HangUp = Box<dyn Fn() + Send + Sync>;
 
-/// The two ways to end the connection, and whether it has ended.
-pub struct Endings {
-    /// At once.
+/// What a session knows of its connection.
+pub struct Connection {
+    /// Ends it at once.
     pub hang_up: HangUp,
-    /// When the agent has had this while to fetch what was said to it last. Nobody waits for that.
+    /// Ends it when the agent has had this while to fetch what was said to it last. Nobody waits for that.
     pub linger: Box<dyn Fn(Duration) + Send + Sync>,
-    /// Known before all that has arrived was read.
+    /// Whether it has ended; known before all that has arrived was read.
     pub is_gone: Box<dyn Fn() -> bool + Send + Sync>,
+    /// To be set when the agent has said what it comes for: until then it has to hurry.
+    pub has_begun: Arc<AtomicBool>,
 }
 
 /// How long an agent may take to fetch what was said to it last.
@@ -92,6 +94,7 @@ struct Session {
     outbox: Arc<Outbox>,
     hang_up: Arc<HangUp>,
     is_gone: Box<dyn Fn() -> bool + Send + Sync>,
+    has_begun: Arc<AtomicBool>,
     /// Why the server ended it.
     ending: Arc<OnceLock<Ending>>,
     opened: OnceLock<Open>,
@@ -123,13 +126,14 @@ pub fn run(
     caller: Caller,
     reader: Box<dyn Read + Send>,
     writer: Box<dyn Write + Send>,
-    endings: Endings,
+    connection: Connection,
 ) {
-    let Endings {
+    let Connection {
         hang_up,
         linger,
         is_gone,
-    } = endings;
+        has_begun,
+    } = connection;
     let (outbox, ending, linger) = (Arc::<Outbox>::default(), Arc::default(), Arc::new(linger));
     let seen = Arc::new(Seen {
         from: caller.from.clone(),
@@ -146,6 +150,7 @@ pub fn run(
         outbox,
         hang_up: Arc::new(hang_up),
         is_gone,
+        has_begun,
         ending,
         opened: OnceLock::new(),
         opening: Mutex::default(),
@@ -334,6 +339,9 @@ impl Session {
                     tell.send(Told::Asked(number, question)).map_err(gone)?;
                 }
                 Packet::Ask(number, question) => {
+                    if matches!(question, Question::Open { .. } | Question::Enrol(_)) {
+                        self.has_begun.store(true, Ordering::Relaxed);
+                    }
                     let length = packets.last_length() as usize;
                     let waiting = self.asked_bytes.fetch_add(length, Ordering::Relaxed);
                     if self.asked.fetch_add(1, Ordering::Relaxed) >= MOST_ASKED || waiting > MOST_ASKED_BYTES {

@@ -67,12 +67,13 @@ impl Peer {
             );
             let there = Arc::new(there);
             let still_there = there.clone();
-            let endings = Endings {
+            let connection = Connection {
                 hang_up: Box::new(move || drop(there.shutdown(std::net::Shutdown::Both))),
                 linger: Box::new(move |_| drop(still_there.shutdown(std::net::Shutdown::Read))),
                 is_gone: Box::new(move || gone.load(Ordering::Relaxed)),
+                has_begun: Arc::default(),
             };
-            run(&server, caller, reader, writer, endings);
+            run(&server, caller, reader, writer, connection);
         });
         Peer {
             folder,

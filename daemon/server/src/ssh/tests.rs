@@ -102,3 +102,15 @@ fn a_channel_that_nobody_asks_anything_of_gives_its_place_back() {
     scene.until_empty();
     drop((client, channel));
 }
+
+#[test]
+fn a_session_that_says_nothing_gives_its_place_back() {
+    let scene = Scene::new();
+    let (client, channel) = scene.runtime.block_on(async {
+        let (client, channel) = scene.channel().await;
+        channel.request_subsystem(true, yore_wire::SUBSYSTEM).await.unwrap();
+        (client, channel)
+    });
+    scene.until_empty();
+    drop((client, channel));
+}
