@@ -35,6 +35,8 @@ pub enum Ending {
     NotLetIn,
     /// The server is being stopped.
     Leaving,
+    /// Its machine or its user has too many already.
+    TooMany,
     /// It was silent, and another push came, from this address.
     TakenOver(String),
 }
@@ -45,6 +47,7 @@ impl Ending {
         match self {
             Ending::NotLetIn => "this machine's key was revoked, or the account is disabled".into(),
             Ending::Leaving => "the server is being stopped".into(),
+            Ending::TooMany => "this machine or its user has too many sessions; try again when some have ended".into(),
             Ending::TakenOver(from) => format!("it was silent, and a push from {from} took over"),
         }
     }

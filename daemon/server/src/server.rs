@@ -17,6 +17,12 @@ use crate::running::{Ending, Running, RunningPush, Seen};
 use crate::session::Caller;
 use crate::turns::{OneEach, Turns};
 
+/// Sessions that one machine's key may have at once: a push, some mounts, some commands.
+const MOST_OF_KEY: usize = 16;
+
+/// Sessions that one user may have at once, over all machines.
+const MOST_OF_USER: usize = 100;
+
 /// A server.
 pub struct Server {
     /// Users, keys, repositories.
@@ -89,6 +95,16 @@ impl Server {
         sessions.retain(|(_, seen)| seen.strong_count() > 0);
         sessions.push((caller.clone(), Arc::downgrade(&seen)));
         seen
+    }
+
+    /// Whether there are more sessions of a caller's key or user than may be. Each may take much memory.
+    pub fn is_crowded(&self, caller: &Caller) -> bool {
+        let sessions = self.sessions.lock().expect("no panic while held");
+        let living = || sessions.iter().filter(|(_, seen)| seen.strong_count() > 0);
+        let key = |caller: &Caller| caller.key.as_ref().map(|key| key.id);
+        let of_user = living().filter(|(other, _)| other.user.id == caller.user.id).count();
+        let of_key = living().filter(|(other, _)| key(other) == key(caller)).count();
+        of_user > MOST_OF_USER || key(caller).is_some() && of_key > MOST_OF_KEY
     }
 
     /// Ends sessions whose key was revoked or whose user is gone or disabled; with `all`, every one.
@@ -298,26 +314,71 @@ fn refused(error: accounts::Error) -> Error {
 mod tests {
     use std::sync::atomic::AtomicI64;
 
+    use russh::keys::PrivateKey;
+    use russh::keys::ssh_key::private::Ed25519Keypair;
+
     use super::*;
     use crate::accounts::{By, UserChange};
 
-    #[test]
-    fn what_a_running_push_has_taken_is_not_measured_away() {
+    fn server() -> (tempfile::TempDir, Arc<Server>, User) {
         let folder = tempfile::tempdir().unwrap();
         let accounts = Accounts::open(folder.path()).unwrap();
         let by = By {
             who: "root",
             from: "here",
         };
-        let (ann, docs) = ("ann".parse().unwrap(), "docs".parse().unwrap());
-        let user = accounts.add_user(&ann, &UserChange::default(), by).unwrap();
-        let row = accounts.add_repository(user.id, &docs, None, None, "here").unwrap();
-        let server = Server::new(Config::default(), accounts);
-        let seen = Arc::new(Seen {
+        let user = accounts
+            .add_user(&"ann".parse().unwrap(), &UserChange::default(), by)
+            .unwrap();
+        (folder, Server::new(Config::default(), accounts), user)
+    }
+
+    fn seen() -> Arc<Seen> {
+        Arc::new(Seen {
             from: "here".into(),
-            heard: AtomicI64::new(server.now()),
+            heard: AtomicI64::new(0),
             end: Box::new(|_| {}),
-        });
+        })
+    }
+
+    #[test]
+    fn a_machine_and_a_user_have_so_many_sessions() {
+        let (_folder, server, user) = server();
+        let keys: Vec<Key> = (0..MOST_OF_USER as u8)
+            .map(|seed| {
+                let key = PrivateKey::from(Ed25519Keypair::from_seed(&[seed; 32]));
+                let public = key.public_key().to_openssh().unwrap();
+                server.accounts.enrol(user.id, None, &public, "laptop", "here").unwrap()
+            })
+            .collect();
+        let begin = |key: &Key| {
+            let caller = Caller {
+                user: user.clone(),
+                key: Some(key.clone()),
+                invitation: None,
+                from: "here".into(),
+            };
+            let followed = server.follow(&caller, seen());
+            (!server.is_crowded(&caller)).then_some(followed)
+        };
+        let mut sessions: Vec<_> = (0..MOST_OF_KEY).map_while(|_| begin(&keys[0])).collect();
+        assert_eq!(sessions.len(), MOST_OF_KEY);
+        assert!(begin(&keys[0]).is_none(), "one more of a machine");
+        sessions.extend(keys[1..].iter().map_while(begin));
+        assert_eq!(sessions.len(), MOST_OF_USER, "all machines together");
+        sessions.pop();
+        assert!(begin(&keys[1]).is_some(), "when one has ended");
+    }
+
+    #[test]
+    fn what_a_running_push_has_taken_is_not_measured_away() {
+        let (_folder, server, user) = server();
+        let docs = "docs".parse().unwrap();
+        let row = server
+            .accounts
+            .add_repository(user.id, &docs, None, None, "here")
+            .unwrap();
+        let seen = seen();
         let (push, _) = server.running.begin(row.id, &seen, server.now(), 60).unwrap();
         server.ledger.take(user.id, row.id, 5000, None).unwrap();
         assert!(!server.measured_at_rest(&row));

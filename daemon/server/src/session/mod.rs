@@ -183,6 +183,8 @@ pub fn run(
     // From here on a revocation ends it; one that came since the login did not.
     if !server.may_stay(&session.caller) {
         (session.seen.end)(Ending::NotLetIn);
+    } else if server.is_crowded(&session.caller) {
+        (session.seen.end)(Ending::TooMany);
     }
     thread::scope(|threads| {
         let outbox = session.outbox.clone();
@@ -207,7 +209,7 @@ fn say_farewell(outbox: &Outbox, ending: &OnceLock<Ending>, linger: &dyn Fn(Dura
     let kind = match why {
         Ending::NotLetIn => FailureKind::Denied,
         Ending::Leaving => FailureKind::Leaving,
-        Ending::TakenOver(_) => FailureKind::Busy,
+        Ending::TooMany | Ending::TakenOver(_) => FailureKind::Busy,
     };
     if ending.set(why).is_ok() {
         outbox.say(&Packet::PushFailed(Failure { kind, text }));
