@@ -188,8 +188,14 @@ pub fn run(
     }
     thread::scope(|threads| {
         let outbox = session.outbox.clone();
-        threads.spawn(move || outbox.write_to(writer));
-        session.serve(threads, reader, &**linger);
+        let writing = thread::Builder::new().spawn_scoped(threads, move || outbox.write_to(writer));
+        match writing {
+            Ok(_) => session.serve(threads, reader, &**linger),
+            Err(error) => {
+                session.lacks_threads(&error);
+                (session.hang_up)();
+            }
+        }
     });
     drop(followed);
     let _ = server.accounts.session_end(session.number.load(Ordering::Relaxed));
@@ -259,26 +265,39 @@ impl Session {
         let (ask, asked) = channel();
         let (tell, told) = sync_channel(MOST_TOLD);
         let asked = Arc::new(Mutex::new(asked));
-        let workers = [(); WORKERS].map(|()| {
+        let workers = (0..WORKERS).map(|_| {
             let asked = asked.clone();
-            threads.spawn(move || self.guarded("a question", || self.work(&asked)))
+            thread::Builder::new().spawn_scoped(threads, move || self.guarded("a question", || self.work(&asked)))
         });
-        let push = threads.spawn(move || self.guarded("a push", || push::receive(self, &told)));
+        let push = move || push::receive(self, &told);
+        let push = thread::Builder::new().spawn_scoped(threads, move || self.guarded("a push", push));
+        // With fewer it could not be served; those that have begun end with the channels.
+        let working: std::io::Result<Vec<_>> = std::iter::once(push).chain(workers).collect();
         let mut packets = PacketReader::new(reader);
-        let read = self.read(&mut packets, &ask, &tell);
+        let read = match &working {
+            Ok(_) => self.read(&mut packets, &ask, &tell),
+            Err(error) => Err(self.lacks_threads(error)),
+        };
         linger(LINGER);
         self.outbox.abandon();
         if let Err(error) = &read {
             self.outbox.say(&Packet::PushFailed(Failure::from(error)));
             // An agent that is still writing would not read, and the connection not be seen to end.
-            threads.spawn(move || packets.skip_to_end());
+            let _ = thread::Builder::new().spawn_scoped(threads, move || packets.skip_to_end());
         }
         drop((ask, tell));
         // What was received is put away before the session counts as ended.
-        let _ = push.join();
-        workers.into_iter().for_each(|worker| drop(worker.join()));
+        working.into_iter().flatten().for_each(|thread| drop(thread.join()));
         // Now, and not before: nobody waits for room in what is never written.
         self.outbox.complete();
+    }
+
+    /// The server has no thread for it: it ends, and nobody else.
+    fn lacks_threads(&self, error: &std::io::Error) -> Error {
+        let who = self.who();
+        self.server
+            .complain(format_args!("{who}: a session cannot be served: {error}"));
+        Error::Busy("the server is doing too much else".into())
     }
 
     /// A panic ends the session, not the server.
