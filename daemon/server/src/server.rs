@@ -23,6 +23,9 @@ const MOST_OF_KEY: usize = 16;
 /// Sessions that one user may have at once, over all machines.
 const MOST_OF_USER: usize = 100;
 
+/// Repositories that one user may have: each is a row, and some work of each night.
+const MOST_REPOSITORIES: usize = 1000;
+
 /// A server.
 pub struct Server {
     /// Users, keys, repositories.
@@ -151,18 +154,36 @@ impl Server {
         Ok(user.and_then(|user| user.quota))
     }
 
-    /// Whether a user may store so many bytes more. As long as what is returned lives, nobody else is
-    /// told so.
+    /// Whether a user may have one repository more, of so many bytes. As long as what is returned lives,
+    /// nobody else is told so.
     ///
     /// # Errors
-    /// [`Error::OverBudget`].
+    /// [`Error::OverBudget`], [`Error::OverFloor`], or [`Error::Denied`] if there are too many.
     pub fn room_for(&self, user: &User, needed: u64) -> Result<MutexGuard<'_, ()>> {
         let making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        self.ledger.begin(user.id, || self.repositories_of(user.id))?;
+        let repositories = self.repositories_of(user.id)?;
+        if repositories.len() >= MOST_REPOSITORIES {
+            let name = &user.name;
+            return Err(Error::Denied(format!(
+                "{name} has {MOST_REPOSITORIES} repositories, the most that a user may have"
+            )));
+        }
+        self.floor_holds(needed)?;
+        self.ledger.begin(user.id, || Ok(repositories))?;
         let used = self.ledger.used(user.id).unwrap_or(0);
         match self.quota(user.id)? {
             Some(limit) if used.saturating_add(needed) > limit => Err(Error::OverBudget { used, limit, needed }),
             _ => Ok(making),
+        }
+    }
+
+    /// Whether the disk has so much above what must stay free.
+    fn floor_holds(&self, needed: u64) -> Result<()> {
+        let (disk, floor) = (yore_store::space_of(self.accounts.data())?, self.config().keep_free.0);
+        let free = disk.available.saturating_mul(disk.block);
+        match free < floor.saturating_add(needed) {
+            true => Err(Error::OverFloor { free, floor, needed }),
+            false => Ok(()),
         }
     }
 
@@ -319,6 +340,7 @@ mod tests {
 
     use super::*;
     use crate::accounts::{By, UserChange};
+    use crate::units::Size;
 
     fn server() -> (tempfile::TempDir, Arc<Server>, User) {
         let folder = tempfile::tempdir().unwrap();
@@ -339,6 +361,34 @@ mod tests {
             heard: AtomicI64::new(0),
             end: Box::new(|_| {}),
         })
+    }
+
+    #[test]
+    fn a_new_repository_leaves_the_floor_and_is_one_of_so_many() {
+        let (_folder, server, user) = server();
+        let keep_free = |bytes| {
+            server.reconfigure(Config {
+                keep_free: Size(bytes),
+                ..Config::default()
+            });
+        };
+        keep_free(1 << 60);
+        assert!(matches!(
+            server.room_for(&user, 1),
+            Err(Error::OverFloor { needed: 1, .. })
+        ));
+        keep_free(0);
+        let add = |number: usize| {
+            let name = format!("r{number}").parse().unwrap();
+            server
+                .accounts
+                .add_repository(user.id, &name, None, None, "here")
+                .unwrap()
+        };
+        (1..MOST_REPOSITORIES).map(add).for_each(drop);
+        drop(server.room_for(&user, 1).unwrap());
+        add(0);
+        assert!(matches!(server.room_for(&user, 1), Err(Error::Denied(_))));
     }
 
     #[test]
