@@ -1,6 +1,7 @@
 //! Why a push failed, and who has to do something about it.
 
 use yore_store::Error;
+use yore_wire::shortened;
 
 /// What kind of failure it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,26 +21,24 @@ pub enum Cause {
 pub struct Failed {
     /// What kind of failure it was.
     pub cause: Cause,
-    /// In words.
+    /// In words, not very many: it is stored, logged and mailed.
     pub why: String,
 }
 
 impl Failed {
     /// One that the agent comes again after.
-    pub fn lost(why: impl Into<String>) -> Self {
-        let why = why.into();
+    pub fn lost(why: &str) -> Self {
         Failed {
             cause: Cause::Lost,
-            why,
+            why: shortened(why),
         }
     }
 
     /// What an agent says of itself.
-    pub fn reported(why: impl Into<String>) -> Self {
-        let why = why.into();
+    pub fn reported(why: &str) -> Self {
         Failed {
             cause: Cause::Other,
-            why,
+            why: shortened(why),
         }
     }
 }
@@ -51,7 +50,7 @@ impl From<&Error> for Failed {
             error if error.is_want_of_room() => Cause::Disk,
             _ => Cause::Other,
         };
-        let why = error.to_string();
+        let why = shortened(&error.to_string());
         Failed { cause, why }
     }
 }

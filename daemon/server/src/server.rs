@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use yore_store::{Committed, Error, Repository, Result};
+use yore_wire::shortened;
 
 use crate::accounts::{self, Accounts, Key, RepositoryRow, User};
 use crate::clerk::{Desk, News};
@@ -89,7 +90,8 @@ impl Server {
     /// One line to stderr, which is the journal where the server is a service.
     pub fn complain(&self, message: fmt::Arguments<'_>) {
         // What an agent says of itself must not look like another line of ours.
-        eprintln!("yored: {}", yore_terminal::text::one_line(&message.to_string()));
+        let message = shortened(&message.to_string());
+        eprintln!("yored: {}", yore_terminal::text::one_line(&message));
     }
 
     /// Remembers a session for as long as what is returned lives.
@@ -299,7 +301,7 @@ impl Server {
 
     /// A verification has found damage.
     pub fn damage_found(&self, repository: i64, count: usize, first: &str) {
-        let text = format!("{count} found, the first: {first}");
+        let text = format!("{count} found, the first: {}", shortened(first));
         let _ = self.accounts.record_damage(repository, &text);
         self.desk.tell(News::Damage { repository, what: text });
     }

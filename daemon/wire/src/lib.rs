@@ -8,6 +8,7 @@
 mod codec;
 mod packet;
 mod question;
+mod text;
 mod values;
 
 use yore_store::{Body, Frame, Hash, Ingest, LargeOp, Meta, Result};
@@ -15,6 +16,7 @@ use yore_store::{Body, Frame, Hash, Ingest, LargeOp, Meta, Result};
 pub use codec::{Decoded, Input, Malformed, ROOM, Wire};
 pub use packet::*;
 pub use question::*;
+pub use text::{MOST_TEXT, shortened};
 
 /// One step of a push, from the agent to the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use yore_store::Error;
 use crate::Message;
 use crate::codec::{Decoded, Input, Malformed, Wire, record, variants};
 use crate::question::{Answer, Question};
+use crate::text::shortened;
 
 /// The longest packet: a message, with what may be in it.
 pub const LONGEST: usize = 4 << 20;
@@ -183,6 +184,7 @@ impl From<&Error> for Failure {
             }
             error => (FailureKind::Other, error.to_string()),
         };
+        let text = shortened(&text);
         Failure { kind, text }
     }
 }

@@ -14,7 +14,6 @@ use std::sync::mpsc::Receiver;
 use yore_store::{Budget, Committed, Error, GROUP, Hash, Ingest, LARGEST, LargeOp, PushOptions, Result};
 use yore_wire::{Answer, Failure, Message, Packet, PushStart, Question, deliver};
 
-use super::question::reported;
 use super::{Session, Told};
 use crate::accounts::RepositoryRow;
 use crate::failure::Failed;
@@ -68,7 +67,7 @@ pub(super) fn receive(session: &Arc<Session>, told: &Receiver<Told>) {
         let why = session.ending.get().map(Ending::text);
         let why = why.unwrap_or_else(|| "the connection was lost".into());
         let error = push.ingest.fail(Error::Busy(why));
-        session.ended(Failed::lost(error.to_string()));
+        session.ended(Failed::lost(&error.to_string()));
     }
 }
 
@@ -115,7 +114,7 @@ impl State {
                 drop(push.ingest);
                 session.ended(match failure.is_empty() {
                     true => Failed::lost("it was stopped on the machine"),
-                    false => Failed::reported(reported(&failure)),
+                    false => Failed::reported(&failure),
                 });
                 reply.done();
                 State::Idle
@@ -264,7 +263,7 @@ impl Session {
         self.tell_damage(error);
         self.ended(match error {
             // It is tried again at once; of damage people are told by itself.
-            Error::Again(_) | Error::Damaged(_) => Failed::lost(error.to_string()),
+            Error::Again(_) | Error::Damaged(_) => Failed::lost(&error.to_string()),
             error => Failed::from(error),
         });
     }

@@ -18,9 +18,6 @@ use super::{Open, Session};
 use crate::failure::Failed;
 use crate::outbox::Reply;
 
-/// Letters of a failure that an agent reports.
-const MOST_FAILURE: usize = 2000;
-
 /// Values and sums in one piece of an answer.
 const PIECES: usize = 1024;
 
@@ -79,7 +76,7 @@ pub(super) fn answer(session: &Session, open: &Open, question: Question, reply: 
             ranges,
         } => signature(repository, &hash, block_len, &ranges, reply),
         Question::Report { failure } => {
-            let failure = Failed::reported(reported(&failure));
+            let failure = Failed::reported(&failure);
             session.server.push_failed(&open.row, &session.caller, failure);
             Ok(())
         }
@@ -89,11 +86,6 @@ pub(super) fn answer(session: &Session, open: &Open, question: Question, reply: 
         | Question::Commit { .. }
         | Question::Abort { .. } => Err(Error::Refused("that is answered elsewhere".into())),
     }
-}
-
-/// What an agent says of a failure of its own.
-pub(super) fn reported(failure: &str) -> String {
-    failure.chars().take(MOST_FAILURE).collect()
 }
 
 fn each<T>(values: impl IntoIterator<Item = T>, reply: &mut Reply, answer: impl Fn(T) -> Answer) -> Result<()> {

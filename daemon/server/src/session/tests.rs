@@ -4,8 +4,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc::RecvTimeoutError;
 use std::thread::JoinHandle;
 
-use yore_store::{LARGEST, LargeOp};
-use yore_wire::{FailureKind, Hello, Message, PushStart, write_packet};
+use yore_store::{Kind, LARGEST, LargeOp, Meta};
+use yore_wire::{FailureKind, Hello, MOST_TEXT, Message, PushStart, write_packet};
 
 use super::open::NEW;
 use super::*;
@@ -303,4 +303,26 @@ fn a_connection_that_is_gone_ends_a_push_before_all_that_arrived_was_read() {
     peer.writer.write_all(&bytes).unwrap();
     let (_folder, accounts) = peer.hang_up();
     assert!(accounts.repositories().unwrap()[0].last_push_lost);
+}
+
+#[test]
+fn a_refusal_is_short_whatever_it_quotes() {
+    let mut peer = Peer::greeted(None);
+    peer.open("docs").unwrap();
+    peer.begin_push().unwrap();
+    let root = Message::Enter {
+        name: Vec::new(),
+        meta: Some(Meta::plain(Kind::Folder, 0o755)),
+    };
+    let name = vec![7; 1 << 20];
+    for message in [root, Message::Remove { name }] {
+        peer.say(&Packet::Tell(message));
+    }
+    let Some(Packet::PushFailed(failure)) = peer.hear() else {
+        panic!("it was taken")
+    };
+    assert!(failure.text.chars().count() <= MOST_TEXT, "{}", failure.text.len());
+    let (_folder, accounts) = peer.hang_up();
+    let (_, why) = accounts.repositories().unwrap()[0].last_failure.clone().unwrap();
+    assert!(why.chars().count() <= MOST_TEXT, "{}", why.len());
 }
