@@ -18,12 +18,18 @@ const ENDING: Duration = Duration::from_secs(3);
 /// How long a stale push may take to put away what it has.
 const PUT_AWAY: Duration = Duration::from_secs(60);
 
+/// Seconds after which a push that only says that it goes on is stale too. Reading a large tree in which
+/// nothing has changed may take hours in which there is nothing to tell.
+const NOTHING_TOLD: i64 = 6 * 60 * 60;
+
 /// What others see of a session.
 pub struct Seen {
     /// Its address.
     pub from: String,
     /// When it was heard of last, in seconds since 1970.
     pub heard: AtomicI64,
+    /// When something of its push was taken in last.
+    pub told: AtomicI64,
     /// Ends it; its agent is told why.
     pub end: Box<dyn Fn(Ending) + Send + Sync>,
 }
@@ -57,6 +63,18 @@ impl Seen {
     /// It was heard of.
     pub fn touch(&self, now: i64) {
         self.heard.store(now, Ordering::Relaxed);
+    }
+
+    /// Its push goes on: something of it was taken in, or it has just begun.
+    pub fn goes_on(&self, now: i64) {
+        self.touch(now);
+        self.told.store(now, Ordering::Relaxed);
+    }
+
+    /// Whether its push may be taken over.
+    fn is_stale(&self, now: i64, stale_after: i64) -> bool {
+        let since = |time: &AtomicI64| now - time.load(Ordering::Relaxed);
+        since(&self.heard) >= stale_after || since(&self.told) >= NOTHING_TOLD
     }
 }
 
@@ -104,14 +122,15 @@ impl Running {
         let mut pushes = self.pushes();
         let mut before = None;
         if let Some(other) = pushes.get(&repository).cloned() {
-            let silent = now - other.heard.load(Ordering::Relaxed);
-            let patience = if silent < stale_after { ENDING } else { PUT_AWAY };
-            if silent >= stale_after {
+            let is_stale = other.is_stale(now, stale_after);
+            let patience = if is_stale { PUT_AWAY } else { ENDING };
+            if is_stale {
                 (other.end)(Ending::TakenOver(session.from.clone()));
                 before = Some(other.from.clone());
             }
             pushes = self.wait_for_end(pushes, repository, patience)?;
         }
+        session.goes_on(now);
         pushes.insert(repository, session.clone());
         let push = RunningPush {
             running: self.clone(),
@@ -148,6 +167,7 @@ mod tests {
         Arc::new(Seen {
             from: "elsewhere".into(),
             heard: heard.into(),
+            told: heard.into(),
             end: Box::new(move |_| end()),
         })
     }
@@ -172,5 +192,26 @@ mod tests {
         assert_eq!(before.as_deref(), Some("elsewhere"));
         drop((push, other));
         assert!(!running.has(7) && !running.has(8));
+    }
+
+    #[test]
+    fn a_push_that_only_says_that_it_goes_on_is_stale_in_the_end() {
+        let running: Arc<Running> = Arc::default();
+        let held: Arc<Mutex<Option<RunningPush>>> = Arc::default();
+        let idle = session(0, {
+            let held = held.clone();
+            move || {
+                drop(std::thread::spawn({
+                    let held = held.clone();
+                    move || drop(held.lock().unwrap().take())
+                }))
+            }
+        });
+        *held.lock().unwrap() = Some(running.begin(7, &idle, 1000, 60).unwrap().0);
+        idle.goes_on(2000);
+        let now = 2000 + NOTHING_TOLD;
+        idle.touch(now);
+        assert!(idle.is_stale(now, 60) && !idle.is_stale(now - 1, 60));
+        assert!(running.begin(7, &session(now, || {}), now, 60).is_ok());
     }
 }

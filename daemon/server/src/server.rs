@@ -361,6 +361,7 @@ mod tests {
         Arc::new(Seen {
             from: "here".into(),
             heard: AtomicI64::new(0),
+            told: AtomicI64::new(0),
             end: Box::new(|_| {}),
         })
     }

@@ -138,6 +138,7 @@ pub fn run(
     let seen = Arc::new(Seen {
         from: caller.from.clone(),
         heard: server.now().into(),
+        told: server.now().into(),
         end: Box::new({
             let (outbox, ending, linger) = (outbox.clone(), Arc::clone(&ending), linger.clone());
             move |why| say_farewell(&outbox, &ending, &**linger, why)

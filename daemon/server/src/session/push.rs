@@ -88,7 +88,7 @@ impl State {
                 let delivered = deliver(&mut push.ingest, message);
                 drop(turn);
                 // While it works it cannot be heard.
-                session.seen.touch(session.server.now());
+                session.seen.goes_on(session.server.now());
                 match delivered {
                     Ok(()) => State::Pushing(push),
                     Err(error) => session.failed(*push, error),
