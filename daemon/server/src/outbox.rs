@@ -12,6 +12,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use yore_store::{Error, Frame, Result, Slice};
 use yore_wire::{Answer, Failure, GATHERED, LONGEST, Packet, Wire};
 
+use crate::turns::One;
+
 /// Bytes that may wait before those who answer have to.
 const WAITING: usize = 2 << 20;
 
@@ -30,6 +32,15 @@ struct State {
     is_complete: bool,
     /// Nobody reads any more.
     is_broken: bool,
+}
+
+impl State {
+    fn has_room(&self) -> Result<bool> {
+        match self.is_broken {
+            true => Err(Error::Busy("the connection was lost".into())),
+            false => Ok(self.bytes <= WAITING),
+        }
+    }
 }
 
 impl Outbox {
@@ -56,16 +67,20 @@ impl Outbox {
     /// # Errors
     /// If nobody reads any more.
     pub fn answer(&self, packet: &Packet) -> Result<()> {
-        let mut state = self.state();
-        while state.bytes > WAITING && !state.is_broken {
-            state = self.changed.wait(state).expect("no panic while held");
-        }
-        if state.is_broken {
-            return Err(Error::Busy("the connection was lost".into()));
-        }
-        drop(state);
+        self.wait_for_room()?;
         self.say(packet);
         Ok(())
+    }
+
+    /// Whether one who answers need not wait.
+    fn has_room(&self) -> Result<bool> {
+        self.state().has_room()
+    }
+
+    fn wait_for_room(&self) -> Result<()> {
+        let is_full = |state: &mut State| state.has_room().is_ok_and(|has_room| !has_room);
+        let state = self.changed.wait_while(self.state(), is_full);
+        state.expect("no panic while held").has_room().map(drop)
     }
 
     /// Writes what is put in, until it is complete or the stream breaks.
@@ -128,6 +143,8 @@ pub struct Reply {
     number: u64,
     answers: Vec<Answer>,
     bytes: usize,
+    /// What its user does once at a time, and does for it now.
+    alone: Option<One>,
 }
 
 impl Reply {
@@ -138,7 +155,14 @@ impl Reply {
             number,
             answers: Vec::new(),
             bytes: 0,
+            alone: None,
         }
+    }
+
+    /// The answer takes this of its user until it ends; but not while the agent leaves it unread, which
+    /// would keep the user's other machines waiting.
+    pub fn takes(&mut self, one: One) {
+        self.alone = Some(one);
     }
 
     /// Adds a piece.
@@ -158,11 +182,26 @@ impl Reply {
     pub fn flush(&mut self) -> Result<()> {
         self.bytes = 0;
         let answers = std::mem::take(&mut self.answers);
-        self.outbox.answer(&Packet::More(self.number, answers))
+        while !self.outbox.has_room()? {
+            self.wait_aside()?;
+        }
+        self.outbox.say(&Packet::More(self.number, answers));
+        Ok(())
+    }
+
+    /// Waits until the agent has read, while others of its user go on.
+    fn wait_aside(&mut self) -> Result<()> {
+        let Some(one) = self.alone.take() else {
+            return self.outbox.wait_for_room();
+        };
+        let (waited, one) = one.aside(|| self.outbox.wait_for_room());
+        self.alone = Some(one);
+        waited
     }
 
     /// Ends the answer.
-    pub fn done(self) {
+    pub fn done(mut self) {
+        self.alone = None;
         // Who does not read any more does not miss it.
         let _ = self.outbox.answer(&Packet::Done(self.number, self.answers));
     }
@@ -173,7 +212,8 @@ impl Reply {
     }
 
     /// The same with what was said before.
-    pub fn fails(self, failure: Failure) {
+    pub fn fails(mut self, failure: Failure) {
+        self.alone = None;
         let _ = self.outbox.answer(&Packet::Failed(self.number, failure));
     }
 }
@@ -210,6 +250,7 @@ fn attributes(meta: &yore_store::Meta) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::turns::OneEach;
     use std::sync::mpsc::channel;
 
     #[test]
@@ -266,6 +307,22 @@ mod tests {
         let bytes = written.0.lock().unwrap();
         let mut packets = yore_wire::PacketReader::new(&bytes[..]);
         std::iter::from_fn(|| packets.next_packet().unwrap()).collect()
+    }
+
+    #[test]
+    fn who_does_not_read_keeps_no_other_machine_of_its_user_waiting() {
+        let (outbox, each) = (Arc::<Outbox>::default(), Arc::<OneEach>::default());
+        let mut reply = Reply::new(outbox.clone(), 1);
+        reply.takes(each.wait(7));
+        let answering = std::thread::spawn(move || while reply.push(Answer::Bytes(vec![0; GATHERED])).is_ok() {});
+        while outbox.state().bytes <= WAITING {
+            std::thread::yield_now();
+        }
+        // It comes back when the other one has let it go.
+        drop(each.wait(7));
+        outbox.abandon();
+        answering.join().unwrap();
+        assert!(each.try_take(7).is_some());
     }
 
     #[test]

@@ -135,6 +135,16 @@ impl OneEach {
     }
 }
 
+impl One {
+    /// Lets the user's others do it while this one waits for something; then waits for its turn again.
+    pub fn aside<T>(self, wait: impl FnOnce() -> T) -> (T, One) {
+        let (each, user) = (self.each.clone(), self.user);
+        drop(self);
+        let waited = wait();
+        (waited, each.wait(user))
+    }
+}
+
 impl Drop for One {
     fn drop(&mut self) {
         self.each.users().remove(&self.user);

@@ -29,16 +29,18 @@ pub(super) fn answer(session: &Session, open: &Open, question: Question, reply: 
     let repository: &Arc<Repository> = &open.repository;
     let user = session.caller.user.id;
     // What may take long is done one after another for each user; the others' processors are not theirs.
-    let _alone = match &question {
-        Question::Find { .. } | Question::Diff { .. } | Question::Stats => Some(session.server.searching.wait(user)),
-        Question::Verify { .. } => Some(session.server.verifying.try_take(user).ok_or_else(|| {
+    match &question {
+        Question::Find { .. } | Question::Diff { .. } | Question::Stats => {
+            reply.takes(session.server.searching.wait(user));
+        }
+        Question::Verify { .. } => reply.takes(session.server.verifying.try_take(user).ok_or_else(|| {
             let user = &session.caller.user.name;
             Error::Busy(format!(
                 "a verification for {user} is running here; try again when it is done"
             ))
         })?),
-        _ => None,
-    };
+        _ => {}
+    }
     match question {
         Question::Version => reply.push(Answer::Number(repository.data_version()?)),
         Question::Snapshots => each(repository.snapshots()?, reply, Answer::Snapshot),
