@@ -6,13 +6,12 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
-use yore_store::{Repository, Snapshot};
+use yore_store::Repository;
 
-use crate::accounts::{Key, RepositoryRow};
+use crate::accounts::Key;
 use crate::failure::Failed;
 use crate::mail::{Enrolled, Post};
 use crate::server::Server;
-use crate::upkeep;
 
 /// Something that happened.
 pub enum News {
@@ -20,8 +19,13 @@ pub enum News {
     Done {
         /// The repository.
         repository: i64,
-        /// The snapshot.
-        snapshot: Box<Snapshot>,
+    },
+    /// Pruning was suspended.
+    Suspended {
+        /// The repository.
+        repository: i64,
+        /// What is lost.
+        text: String,
     },
     /// A push failed.
     Failed {
@@ -106,7 +110,8 @@ pub fn start(server: &Arc<Server>) -> std::io::Result<()> {
 fn take(server: &Server, news: News) {
     let post = Post::new(&server.config(), &server.accounts);
     match news {
-        News::Done { repository, snapshot } => look_for_losses(server, &post, repository, &snapshot),
+        News::Done { repository } => look_for_losses(server, repository),
+        News::Suspended { repository, text } => post.pruning_suspended(repository, &text),
         News::Failed { repository, failure } => post.push_failed(repository, &failure),
         News::Damage { repository, what } => post.damage(repository, &what),
         News::Enrolled { user, key, from, how } => post.key_added(user, &key, &from, how),
@@ -118,25 +123,15 @@ fn take(server: &Server, news: News) {
     }
 }
 
-/// Suspends pruning where most files vanished or changed at once.
-fn look_for_losses(server: &Server, post: &Post, repository: i64, snapshot: &Snapshot) {
-    let looked = || -> anyhow::Result<Option<(RepositoryRow, String)>> {
+/// Looks at what was pushed.
+fn look_for_losses(server: &Server, repository: i64) {
+    let looked = || -> anyhow::Result<()> {
         let row = server.accounts.repository_by_id(repository)?;
         let path = server.accounts.repository_path(&row.user_name, &row.name);
-        let turnover = Repository::open_with_cache(&path, 1 << 20)?.turnover(snapshot)?;
-        Ok(upkeep::is_mass_change(&turnover).map(|text| (row, text)))
+        let store = Repository::open_with_cache(&path, 1 << 20)?;
+        Ok(server.look_for_losses(repository, &store)?)
     };
-    match looked() {
-        Ok(None) => {}
-        Ok(Some((row, text))) => {
-            let first_line = text.lines().next().unwrap_or_default();
-            let why = format!("snapshot {}: {first_line}", snapshot.name);
-            server.complain(format_args!("{}: pruning is suspended: {why}", row.full_name()));
-            if let Err(error) = server.accounts.suspend_pruning(repository, &why) {
-                server.complain(format_args!("{}: {error}", row.full_name()));
-            }
-            post.pruning_suspended(repository, &text);
-        }
-        Err(error) => server.complain(format_args!("looking at snapshot {}: {error}", snapshot.name)),
+    if let Err(error) = looked() {
+        server.complain(format_args!("looking at what was pushed last: {error}"));
     }
 }

@@ -96,7 +96,10 @@ fn turn(server: &Server, row: &RepositoryRow, busy: &dyn Fn() -> bool) -> anyhow
     let repository = Arc::new(Repository::open(&path)?);
     upkeep::sweep(&repository, busy)?;
     copy_catalog(server, row, &repository);
-    let report = upkeep::retention(&repository, &rules(server, row), server.now(), busy)?;
+    server.look_for_losses(row.id, &repository)?;
+    // It may have been suspended just now.
+    let now = server.repository_row(row.id)?;
+    let report = upkeep::retention(&repository, &rules(server, &now), server.now(), busy)?;
     if !report.names.is_empty() {
         let what = format!("prune {}", row.full_name());
         server

@@ -26,6 +26,7 @@ pub mod host_key;
 mod keeper;
 mod ledger;
 mod logins;
+mod losses;
 pub mod mail;
 mod only;
 mod outbox;

@@ -45,6 +45,8 @@ pub struct Server {
     pub running: Arc<Running>,
     /// Where sessions leave what happened.
     pub desk: Desk,
+    /// Held while somebody looks for losses.
+    pub looking: Mutex<()>,
     /// Held while a repository is made: the room for it is not to be found twice.
     making: Mutex<()>,
     config: RwLock<Arc<Config>>,
@@ -60,6 +62,7 @@ impl Server {
             accounts,
             ledger: Arc::default(),
             disks: Arc::default(),
+            looking: Mutex::default(),
             making: Mutex::default(),
             // One more than there are cores: somebody always waits for a disk.
             turns: Turns::new(cores + 1),
@@ -295,8 +298,7 @@ impl Server {
         let _ = self
             .accounts
             .record_success(repository, &snapshot.name, self.now(), bytes);
-        let snapshot = Box::new(snapshot.clone());
-        self.desk.tell(News::Done { repository, snapshot });
+        self.desk.tell(News::Done { repository });
     }
 
     /// A verification has found damage.
@@ -329,7 +331,8 @@ impl Server {
     }
 }
 
-fn refused(error: accounts::Error) -> Error {
+/// What the accounts say, to whoever asked.
+pub fn refused(error: accounts::Error) -> Error {
     Error::Refused(error.to_string())
 }
 

@@ -48,6 +48,8 @@ pub struct RepositoryRow {
     pub interval_seen: Option<Seconds>,
     /// Since when nothing is pruned here, and why.
     pub pruning_suspended: Option<(i64, String)>,
+    /// The newest snapshot that was looked at for losses; none if that is not known.
+    pub looked: Option<i64>,
     /// The round of verification: when it began, and the content after which it goes on; none if
     /// it is complete.
     pub verify_round: Option<(i64, Option<i64>)>,
@@ -68,7 +70,7 @@ const LOST: i64 = 2;
 const SELECT: &str = "SELECT repositories.id, user, users.name, repositories.name, machine, key, claimed_by,
     repositories.created, keep, keep_at_least, max_age, skip_weekdays, success_time, success_snapshot, failure_time,
     failure_why, bytes, interval_seen, suspended_time, suspended_why, verified_until, damage_time, damage, verify_began,
-    failed
+    failed, looked
     FROM repositories JOIN users ON users.id = user";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<RepositoryRow> {
@@ -95,6 +97,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<RepositoryRow> {
         bytes: bytes(row.get(16)?),
         interval_seen: seconds(17)?,
         pruning_suspended: when_and_what(row, 18)?,
+        looked: row.get(25)?,
         verify_round: match row.get::<_, Option<i64>>(23)? {
             Some(began) => Some((began, row.get(20)?)),
             None => None,
@@ -170,14 +173,23 @@ impl Accounts {
         from: &str,
     ) -> Result<RepositoryRow> {
         self.change(|transaction| {
-            let owner = users::find_id(transaction, user)?.ok_or_else(|| Error::NoSuchUser(format!("number {user}")))?;
+            let owner =
+                users::find_id(transaction, user)?.ok_or_else(|| Error::NoSuchUser(format!("number {user}")))?;
             if find(transaction, user, name)?.is_some() {
                 return Err(Error::RepositoryExists(name.clone()));
             }
-            let sql = "INSERT INTO repositories (user, name, key, claimed_by, machine, created) VALUES (?1, ?2, ?3, ?3, ?4, ?5)";
+            let sql = "INSERT INTO repositories (user, name, key, claimed_by, machine, created, looked)
+                VALUES (?1, ?2, ?3, ?3, ?4, ?5, 0)";
             transaction.execute(sql, (user, name, key, machine, self.now()))?;
             let (who, what) = (owner.name.as_str(), format!("repo add {}/{name}", owner.name));
-            audit::write(transaction, self.now(), By { who, from }, &what, "", machine.unwrap_or_default())?;
+            audit::write(
+                transaction,
+                self.now(),
+                By { who, from },
+                &what,
+                "",
+                machine.unwrap_or_default(),
+            )?;
             find(transaction, user, name)?.ok_or_else(|| Error::NoSuchRepository(name.to_string()))
         })
     }
@@ -238,6 +250,11 @@ impl Accounts {
     /// Remembers how far the round of verification is; see [`RepositoryRow::verify_round`].
     pub fn set_verify_round(&self, repository: i64, began: i64, next: Option<i64>) -> Result<()> {
         self.update(repository, "verify_began = ?, verified_until = ?", &[&began, &next])
+    }
+
+    /// Remembers which snapshot was looked at last; see [`RepositoryRow::looked`].
+    pub fn set_looked(&self, repository: i64, snapshot: i64) -> Result<()> {
+        self.update(repository, "looked = ?", &[&snapshot])
     }
 
     /// Remembers damage that was found.

@@ -12,7 +12,11 @@ const BUSY: Duration = Duration::from_secs(30);
 
 /// Step N makes version N of version N - 1; `user_version` says how many were done. A step that was
 /// released is never changed. Times are seconds since 1970; what may be missing is NULL.
-const STEPS: [&str; 1] = [include_str!("schema.sql")];
+const STEPS: [&str; 2] = [
+    include_str!("schema.sql"),
+    // The newest snapshot that was looked at for losses; NULL where none was since there is such a column.
+    "ALTER TABLE repositories ADD COLUMN looked INTEGER;",
+];
 
 /// Opens the database and brings it up to date.
 pub fn open(data: &Path) -> Result<Connection> {

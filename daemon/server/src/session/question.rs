@@ -245,6 +245,7 @@ fn forget(session: &Session, open: &Open, ids: &[SnapshotId], reply: &mut Reply)
             user.name, user.name
         )));
     }
+    server.look_for_losses(open.row.id, &open.repository)?;
     let row = server.repository_row(open.row.id)?;
     let at_least = row.keep_at_least.unwrap_or(server.config().keep_at_least).0;
     let snapshots = open.repository.snapshots()?;
