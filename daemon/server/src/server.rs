@@ -18,8 +18,8 @@ use crate::running::{Ending, Running, RunningPush, Seen};
 use crate::session::Caller;
 use crate::turns::{OneEach, Turns};
 
-/// Sessions that one machine's key may have at once: a push, some mounts, some commands.
-const MOST_OF_KEY: usize = 16;
+/// Sessions that one machine's key may have at once: a push, some mounts, many commands.
+const MOST_OF_KEY: usize = 64;
 
 /// Sessions that one user may have at once, over all machines.
 const MOST_OF_USER: usize = 100;
