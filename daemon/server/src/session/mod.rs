@@ -244,7 +244,7 @@ impl Session {
         format!("{} from {}", self.caller.user.name, self.caller.from)
     }
 
-    /// Whether it is over: nothing that waits is worth doing any more. It stays so.
+    /// Whether it is over: nobody waits for an answer any more. It stays so.
     fn has_ended(&self) -> bool {
         self.ending.get().is_some() || self.outbox.is_abandoned() || (self.is_gone)()
     }

@@ -4,12 +4,14 @@
 //! leaves what was taken in for the next push of the same line. The agent hears the reason at
 //! once; whatever else it sends is read and dropped, so that it can.
 //!
-//! Few bytes may be work for hours, and a push holds its repository against others. So each step is
-//! taken only while the session lasts; and nothing is committed once one may have been left out.
+//! Few bytes may be work for hours, and a push holds its repository against others. So when the session
+//! has ended, steps of what had arrived are taken for some seconds only; and nothing is committed once
+//! one may have been left out.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
 
 use yore_store::{Budget, Committed, Error, GROUP, Hash, Ingest, LARGEST, LargeOp, PushOptions, Result};
 use yore_wire::{Answer, Failure, Message, Packet, PushStart, Question, deliver};
@@ -34,6 +36,10 @@ const MOST_WORDS: usize = 64 << 10;
 /// What a message may stand for in one turn, in bytes.
 const STEP: u64 = 256 << 20;
 
+/// How long what had arrived by the session's end is taken in: the machine has sent it, and shall not
+/// have to send it again.
+const TAKE_IN: Duration = Duration::from_secs(5);
+
 /// What SQLite's log and its index may take while a push runs, in bytes. Measured when it ends.
 const LOG: u64 = 512 << 10;
 
@@ -49,14 +55,22 @@ struct Push {
 /// Takes in what is told until the agent hangs up.
 pub(super) fn receive(session: &Arc<Session>, told: &Receiver<Told>) {
     let mut state = State::Idle;
+    let mut until = None;
+    // Once it is, it stays so.
+    let mut is_too_late = || {
+        session.has_ended() && {
+            let now = Instant::now();
+            now >= *until.get_or_insert(now + TAKE_IN)
+        }
+    };
     for message in told {
         state = match message {
             Told::Messages(messages) => messages
                 .into_iter()
                 .flat_map(steps)
-                .take_while(|_| !session.has_ended())
+                .take_while(|_| !is_too_late())
                 .fold(state, |state, step| state.message(session, step)),
-            Told::Asked(_, Question::Push(_) | Question::Commit { .. }) if session.has_ended() => state,
+            Told::Asked(_, Question::Push(_) | Question::Commit { .. }) if is_too_late() => state,
             Told::Asked(number, question) => state.asked(session, number, question),
         };
         // While it waited for its turn nobody could be heard.
