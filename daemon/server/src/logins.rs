@@ -14,7 +14,7 @@ const MOST: u32 = 5;
 /// Seconds after which one failure is forgotten.
 const FORGOTTEN: i64 = 60;
 
-/// Addresses that are remembered; then those that have waited longest are forgotten.
+/// Addresses that are remembered; then those with the fewest failures are forgotten.
 const REMEMBERED: usize = 10_000;
 
 /// Failures of an address.
@@ -50,7 +50,12 @@ impl Logins {
             known.retain(|_, failures| failures.now(now) > 0);
         }
         if known.len() >= REMEMBERED {
-            known.clear();
+            // Never all: who has many networks would have new tries in each.
+            let least = known
+                .iter()
+                .min_by_key(|(_, failures)| (failures.now(now), failures.at));
+            let least = least.map(|(network, _)| *network);
+            least.and_then(|network| known.remove(&network));
         }
         let count = failures + 1;
         known.insert(network(address), Failures { count, at: now });
@@ -98,6 +103,18 @@ mod tests {
         assert!(!logins.try_now(guesser, 1000 + FORGOTTEN));
         logins.succeeded(guesser);
         assert!(logins.try_now(guesser, 1000 + FORGOTTEN));
+    }
+
+    #[test]
+    fn many_addresses_do_not_make_one_forgotten() {
+        let logins = Logins::default();
+        let guesser = "2001:db8::1".parse().unwrap();
+        (0..MOST).for_each(|_| assert!(logins.try_now(guesser, 0)));
+        for network in 1..=REMEMBERED as u128 {
+            let address = (0x2001_0db9u128 << 96) + (network << 64);
+            assert!(logins.try_now(IpAddr::V6(Ipv6Addr::from(address)), 0));
+        }
+        assert!(!logins.try_now(guesser, 0));
     }
 
     #[test]
