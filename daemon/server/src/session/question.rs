@@ -1,5 +1,6 @@
 //! Answers to questions about the repository that a session has opened.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
@@ -17,6 +18,12 @@ use yore_wire::{Answer, ListedStep, MOST_READ, MOST_SMALL, Question};
 use super::{Open, Session};
 use crate::failure::Failed;
 use crate::outbox::Reply;
+
+/// Seconds from one failure of a repository to the next report that is kept.
+const BETWEEN_REPORTS: i64 = 60;
+
+/// The longest pattern that is looked for, in bytes.
+const MOST_PATTERN: usize = 4096;
 
 /// Values and sums in one piece of an answer.
 const PIECES: usize = 1024;
@@ -77,17 +84,23 @@ pub(super) fn answer(session: &Session, open: &Open, question: Question, reply: 
             block_len,
             ranges,
         } => signature(repository, &hash, block_len, &ranges, reply),
-        Question::Report { failure } => {
-            let failure = Failed::reported(&failure);
-            session.server.push_failed(&open.row, &session.caller, failure);
-            Ok(())
-        }
+        Question::Report { failure } => report(session, open, &failure),
         Question::Open { .. }
         | Question::Enrol(_)
         | Question::Push(_)
         | Question::Commit { .. }
         | Question::Abort { .. } => Err(Error::Refused("that is answered elsewhere".into())),
     }
+}
+
+/// Each costs an fsync, a line in the log and a letter perhaps: of many one is as good as all.
+fn report(session: &Session, open: &Open, failure: &str) -> Result<()> {
+    let (server, row) = (&session.server, session.server.repository_row(open.row.id)?);
+    let is_told = |(when, _): &(i64, String)| !row.last_push_lost && server.now() - when < BETWEEN_REPORTS;
+    if !row.last_failure.as_ref().is_some_and(is_told) {
+        server.push_failed(&row, &session.caller, Failed::reported(failure));
+    }
+    Ok(())
 }
 
 fn each<T>(values: impl IntoIterator<Item = T>, reply: &mut Reply, answer: impl Fn(T) -> Answer) -> Result<()> {
@@ -148,6 +161,9 @@ fn read_small(repository: &Arc<Repository>, contents: &[ContentId], reply: &mut 
 }
 
 fn find(repository: &Arc<Repository>, pattern: &[u8], reply: &mut Reply) -> Result<()> {
+    if pattern.len() > MOST_PATTERN {
+        return Err(Error::Refused(format!("a pattern of more than {MOST_PATTERN} bytes")));
+    }
     let pattern = [OsStr::from_bytes(pattern)];
     let filter =
         Filter::new::<_, &Path>("PATTERN", &pattern, &[]).map_err(|error| Error::Refused(error.to_string()))?;
@@ -249,6 +265,7 @@ fn forget(session: &Session, open: &Open, ids: &[SnapshotId], reply: &mut Reply)
     let row = server.repository_row(open.row.id)?;
     let at_least = row.keep_at_least.unwrap_or(server.config().keep_at_least).0;
     let snapshots = open.repository.snapshots()?;
+    let ids: HashSet<SnapshotId> = ids.iter().copied().collect();
     let chosen: Vec<&Snapshot> = snapshots.iter().filter(|snapshot| ids.contains(&snapshot.id)).collect();
     if let Some((_, why)) = &row.pruning_suspended {
         return Err(Error::Denied(format!(

@@ -326,3 +326,31 @@ fn a_refusal_is_short_whatever_it_quotes() {
     let (_, why) = accounts.repositories().unwrap()[0].last_failure.clone().unwrap();
     assert!(why.chars().count() <= MOST_TEXT, "{}", why.len());
 }
+
+#[test]
+fn of_many_reports_one_is_kept() {
+    let mut peer = Peer::greeted(None);
+    peer.open("docs").unwrap();
+    for failure in ["the first", "the second"] {
+        peer.ask(Question::Report {
+            failure: failure.into(),
+        })
+        .unwrap();
+    }
+    let (_folder, accounts) = peer.hang_up();
+    let (_, why) = accounts.repositories().unwrap()[0].last_failure.clone().unwrap();
+    assert_eq!(why, "the first");
+}
+
+#[test]
+fn a_pattern_is_not_as_long_as_a_packet() {
+    let mut peer = Peer::greeted(None);
+    peer.open("docs").unwrap();
+    let mut find = |length| {
+        peer.ask(Question::Find {
+            pattern: vec![b'a'; length],
+        })
+    };
+    assert!(find(4096).is_ok());
+    assert_eq!(find(4097).unwrap_err().kind, FailureKind::Refused);
+}
