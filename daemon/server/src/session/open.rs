@@ -15,7 +15,7 @@ use crate::failure::Failed;
 const CACHE: usize = 12 << 20;
 
 /// What an empty repository takes, in bytes: ballast and catalog.
-pub(super) const NEW: u64 = 5 << 20;
+pub(super) const NEW: u64 = 2 << 20;
 
 /// How data in new repositories is compressed.
 const COMPRESSION: Compression = Compression::Zstd(3);
