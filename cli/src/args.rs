@@ -91,6 +91,7 @@ pub enum Command {
     Forget(commands::forget::Forget),
     Prune(commands::prune::Prune),
     Verify(commands::verify::Verify),
+    Repair(commands::repair::Repair),
     Stats(commands::stats::StatsArgs),
     Include(commands::include::Include),
     Exclude(commands::exclude::Exclude),

@@ -13,6 +13,7 @@ pub mod ls;
 pub mod mount;
 pub mod pause;
 pub mod prune;
+pub mod repair;
 pub mod restore;
 pub mod resume;
 pub mod run;
@@ -26,6 +27,7 @@ pub mod verify;
 pub mod watch;
 
 mod background;
+mod damages;
 mod objects;
 
 use std::cell::OnceCell;
@@ -61,6 +63,7 @@ pub fn run(cli: Cli) -> Result<Status> {
         Command::Forget(args) => forget::run(&context, &args),
         Command::Prune(args) => prune::run(&context, &args),
         Command::Verify(args) => verify::run(&context, &args),
+        Command::Repair(args) => repair::run(&context, &args),
         Command::Stats(args) => stats::run(&context, &args),
         Command::Include(args) => include::run(&context, &args),
         Command::Exclude(args) => exclude::run(&context, &args),

@@ -2,19 +2,20 @@
 
 use anyhow::Result;
 use clap::Args;
-use serde::Serialize;
-use yore_store::{Damage, Verified};
-use yore_terminal::output::{Array, Bytes, Out};
-use yore_terminal::text::{count, one_line, printable, size};
+use yore_store::Verified;
+use yore_terminal::output::{Array, Out};
+use yore_terminal::text::{count, size};
 
 use super::Context;
+use super::damages::{DamageObject, print_damages};
 use crate::error::Status;
 use crate::progress::Meter;
 
 /// Look for damage
 ///
 /// It checks that the catalog holds together and that every stored file is there; with --read-data it
-/// reads every byte that is stored and compares it with its name. Nothing is changed.
+/// reads every byte that is stored and compares it with its name. What is damaged and still has its file on a
+/// machine is asked of that at its next snapshot.
 #[derive(Args)]
 #[command(after_long_help = "\
 Example:
@@ -31,19 +32,6 @@ pub struct Verify {
     /// Read and check every byte that is stored
     #[arg(long)]
     read_data: bool,
-}
-
-#[derive(Serialize)]
-struct DamageObject<'a> {
-    what: &'a str,
-    paths: Vec<DamagedPath<'a>>,
-}
-
-#[derive(Serialize)]
-struct DamagedPath<'a> {
-    #[serde(flatten)]
-    path: Bytes<'a>,
-    snapshot: &'a str,
 }
 
 /// Runs it.
@@ -68,27 +56,14 @@ pub fn run(context: &Context, args: &Verify) -> Result<Status> {
 
 fn print_json(verified: &Verified) -> Result<()> {
     let mut array = Array::new();
-    for Damage { what, paths } in &verified.damages {
-        let paths = paths
-            .iter()
-            .map(|(path, snapshot)| DamagedPath {
-                path: Bytes("path", path),
-                snapshot,
-            })
-            .collect();
-        array.push(&DamageObject { what, paths })?;
-    }
+    let mut damages = verified.damages.iter().map(DamageObject::from);
+    damages.try_for_each(|damage| array.push(&damage))?;
     Ok(array.finish()?)
 }
 
 fn print_text(context: &Context, verified: &Verified) -> Result<()> {
     let mut out = Out::new();
-    for Damage { what, paths } in &verified.damages {
-        out.line(format_args!("damaged: {}", one_line(what)))?;
-        for (path, snapshot) in paths {
-            out.line(format_args!("  {}:{}", one_line(snapshot), printable(path)))?;
-        }
-    }
+    print_damages(&verified.damages, &mut out)?;
     if !context.global.quiet || !verified.damages.is_empty() {
         out.line(sentence(verified))?;
     }

@@ -107,6 +107,12 @@ pub enum Question {
         /// Every stored byte too.
         read_data: bool,
     },
+    /// Looks for damage in all stored bytes, and mends contents of which there is another one. Answers as to
+    /// [`Verify`](Self::Verify), and [`Answer::Healed`] if anything was.
+    Repair {
+        /// Nothing is mended.
+        dry_run: bool,
+    },
     /// Forgets snapshots, if the user may. [`Answer::Forgotten`].
     Forget {
         /// The snapshots.
@@ -371,6 +377,7 @@ variants!(Question, "question" {
     18 => Forget { snapshots },
     19 => Sweep,
     20 => ListBelow { snapshot, folder },
+    21 => Repair { dry_run },
     32 => Push(start),
     33 => Listing,
     34 => BaseValues { hash },

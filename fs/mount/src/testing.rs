@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use yore_store::{
-    ContentId, Entry, EntryId, FolderId, Forgotten, History, LineId, Listing, OpenContent, Result, Snapshot,
+    ContentId, Entry, EntryId, FolderId, Forgotten, History, LineId, Listing, OpenContent, Repaired, Result, Snapshot,
     SnapshotId, Space, Stats, Swept, TellChange, TellFound, TellProgress, Verified, Version, Wanted,
 };
 
@@ -107,6 +107,9 @@ impl History for Counted {
         unreachable!()
     }
     fn forget(&self, _: &[SnapshotId]) -> Result<Forgotten> {
+        unreachable!()
+    }
+    fn repair_contents(&self, _: bool, _: &mut TellProgress<'_>) -> Result<Repaired> {
         unreachable!()
     }
     fn sweep(&self) -> Result<Swept> {

@@ -6,8 +6,8 @@ use std::sync::{Arc, MutexGuard};
 
 use yore_store::{
     ContentId, Entry, EntryId, Error, FolderId, Forgotten, GROUP, History, Kind, Listing, NextPassage, OpenContent,
-    Result, Snapshot, SnapshotId, Space, Stats, Swept, TellChange, TellFound, TellPassage, TellProgress, Verified,
-    Version, Wanted, go_on,
+    Repaired, Result, Snapshot, SnapshotId, Space, Stats, Swept, TellChange, TellFound, TellPassage, TellProgress,
+    Verified, Version, Wanted, go_on,
 };
 use yore_wire::{Answer, Question};
 
@@ -250,6 +250,24 @@ impl History for RemoteHistory {
             })?;
         told?;
         verified.ok_or_else(|| unexpected(&self.0.place))
+    }
+    fn repair_contents(&self, dry_run: bool, progress: &mut TellProgress<'_>) -> Result<Repaired> {
+        let (mut repaired, mut verified, mut told) = (Repaired::default(), None, Ok(()));
+        self.0.each(Question::Repair { dry_run }, &mut |answer| match answer {
+            Answer::Progress { done, all } => Some(go_on(&mut told, progress(done, all))),
+            Answer::Healed(contents) => {
+                repaired.healed = contents;
+                Some(ControlFlow::Continue(()))
+            }
+            Answer::Verified(piece) => {
+                verified.get_or_insert_with(Verified::default).append(piece);
+                Some(ControlFlow::Continue(()))
+            }
+            _ => None,
+        })?;
+        told?;
+        repaired.damages = verified.ok_or_else(|| unexpected(&self.0.place))?.damages;
+        Ok(repaired)
     }
     fn forget(&self, snapshots: &[SnapshotId]) -> Result<Forgotten> {
         let mut forgotten = None;

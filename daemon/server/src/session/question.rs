@@ -40,12 +40,14 @@ pub(super) fn answer(session: &Session, open: &Open, question: Question, reply: 
         Question::Find { .. } | Question::Diff { .. } | Question::Stats => {
             reply.takes(session.server.searching.wait(user));
         }
-        Question::Verify { .. } => reply.takes(session.server.verifying.try_take(user).ok_or_else(|| {
-            let user = &session.caller.user.name;
-            Error::Busy(format!(
-                "a verification for {user} is running here; try again when it is done"
-            ))
-        })?),
+        Question::Verify { .. } | Question::Repair { .. } => {
+            reply.takes(session.server.verifying.try_take(user).ok_or_else(|| {
+                let user = &session.caller.user.name;
+                Error::Busy(format!(
+                    "a verification for {user} is running here; try again when it is done"
+                ))
+            })?)
+        }
         _ => {}
     }
     match question {
@@ -75,6 +77,7 @@ pub(super) fn answer(session: &Session, open: &Open, question: Question, reply: 
         Question::Diff { a, b } => diff(repository, a, b, reply),
         Question::Stats => reply.push(Answer::Stats(Repository::stats(repository)?)),
         Question::Verify { read_data } => verify(session, repository, read_data, reply),
+        Question::Repair { dry_run } => repair(session, repository, dry_run, reply),
         Question::Forget { snapshots } => forget(session, open, &snapshots, reply),
         Question::Sweep => Err(Error::Refused("the server sweeps by itself".into())),
         Question::Listing => list_base(session, repository, reply),
@@ -197,15 +200,8 @@ fn diff(repository: &Arc<Repository>, a: SnapshotId, b: SnapshotId, reply: &mut 
 }
 
 fn verify(session: &Session, repository: &Arc<Repository>, read_data: bool, reply: &mut Reply) -> Result<()> {
-    let (mut told, began) = (None, session.server.now());
-    let verified = Repository::verify(repository, read_data, &mut |done, all| {
-        // Now and then; it fails when who asked is gone.
-        let now = Some(session.server.now());
-        match std::mem::replace(&mut told, now) == now {
-            true => Ok(()),
-            false => reply.push(Answer::Progress { done, all }),
-        }
-    })?;
+    let began = session.server.now();
+    let verified = Repository::verify(repository, read_data, &mut progress(session, reply))?;
     let row = &session.opened()?.row;
     match verified.damages.first() {
         Some(first) => session.server.damage_found(row.id, verified.damages.len(), &first.what),
@@ -213,6 +209,36 @@ fn verify(session: &Session, repository: &Arc<Repository>, read_data: bool, repl
         None => {}
     }
     in_pieces(verified, &mut |piece| reply.push(Answer::Verified(piece)))
+}
+
+/// Tells how far it is, now and then; it fails when who asked is gone.
+fn progress<'a>(session: &'a Session, reply: &'a mut Reply) -> impl FnMut(u64, u64) -> Result<()> + 'a {
+    let mut told = None;
+    move |done, all| {
+        let now = Some(session.server.now());
+        match std::mem::replace(&mut told, now) == now {
+            true => Ok(()),
+            false => reply.push(Answer::Progress { done, all }),
+        }
+    }
+}
+
+fn repair(session: &Session, repository: &Arc<Repository>, dry_run: bool, reply: &mut Reply) -> Result<()> {
+    let began = session.server.now();
+    let repaired = repository.repair_contents(dry_run, &mut progress(session, reply))?;
+    let row = &session.opened()?.row;
+    match repaired.damages.first() {
+        Some(first) => session.server.damage_found(row.id, repaired.damages.len(), &first.what),
+        None => session.server.no_damage(row.id, began),
+    }
+    if repaired.healed > 0 {
+        reply.push(Answer::Healed(repaired.healed))?;
+    }
+    let damages = Verified {
+        damages: repaired.damages,
+        ..Verified::default()
+    };
+    in_pieces(damages, &mut |piece| reply.push(Answer::Verified(piece)))
 }
 
 /// Cuts what was verified into pieces of this many paths and damages: a packet has to hold each.

@@ -193,6 +193,7 @@ fn questions() -> Vec<Question> {
         Question::Links { snapshot, link: 15 },
         Question::List { snapshot, folder },
         Question::ListBelow { snapshot, folder },
+        Question::Repair { dry_run: true },
         Question::Read {
             content,
             offset: LARGE,

@@ -48,6 +48,7 @@ fn of_question(question: &Question) -> &'static str {
         Question::Links { .. } => "Links",
         Question::List { .. } => "List",
         Question::ListBelow { .. } => "ListBelow",
+        Question::Repair { .. } => "Repair",
         Question::Read { .. } => "Read",
         Question::ReadSmall { .. } => "ReadSmall",
         Question::Space => "Space",

@@ -12,8 +12,8 @@ use super::{NextPassage, TellPassage, read_passages};
 use crate::error::IoContext;
 use crate::tree::find_name;
 use crate::{
-    Change, ContentId, ContentReader, Entry, EntryId, Error, FolderId, Forgotten, Found, Listing, Repository, Result,
-    Snapshot, SnapshotId, Stats, Swept, Verified, Version,
+    Change, ContentId, ContentReader, Entry, EntryId, Error, FolderId, Forgotten, Found, Listing, Repaired, Repository,
+    Result, Snapshot, SnapshotId, Stats, Swept, Verified, Version,
 };
 
 /// A content open for reading. Every byte given was verified where it is kept.
@@ -132,6 +132,8 @@ pub trait History: Send + Sync {
     fn stats(&self) -> Result<Stats>;
     /// Looks for damage. `progress` hears of bytes read and to be read; an error of it is the result.
     fn verify(&self, read_data: bool, progress: &mut TellProgress<'_>) -> Result<Verified>;
+    /// Mends contents of which there is another one that is sound; in a dry run only says what is damaged.
+    fn repair_contents(&self, dry_run: bool, progress: &mut TellProgress<'_>) -> Result<Repaired>;
     /// Forgets snapshots, then collects and repacks.
     fn forget(&self, snapshots: &[SnapshotId]) -> Result<Forgotten>;
     /// Sweeps what dead pushes left and no push of their line has claimed.
@@ -264,6 +266,9 @@ impl History for Arc<Repository> {
     }
     fn verify(&self, read_data: bool, progress: &mut TellProgress<'_>) -> Result<Verified> {
         Repository::verify(self, read_data, progress)
+    }
+    fn repair_contents(&self, dry_run: bool, progress: &mut TellProgress<'_>) -> Result<Repaired> {
+        Repository::repair_contents(self, dry_run, progress)
     }
     fn forget(&self, snapshots: &[SnapshotId]) -> Result<Forgotten> {
         Repository::forget(self, snapshots)
