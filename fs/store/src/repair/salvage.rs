@@ -47,11 +47,14 @@ impl Table {
     pub fn salvage(&self, old: &Connection, new: &Connection) -> Result<Vec<Gap>> {
         let (mut gaps, mut last) = (Vec::new(), 0);
         loop {
+            let before = last;
             match self.copy_from(old, new, &mut last) {
                 Ok(true) => return Ok(gaps),
                 Ok(false) => {}
                 Err(Error::Catalog(_)) => {
-                    let next = self.next_readable(old, last);
+                    // What was to be read next is given up if nothing was: so each turn gets further.
+                    let from = if last == before { last + 1 } else { last };
+                    let next = self.next_readable(old, from);
                     gaps.push((last + 1, next.map_or(i64::MAX, |next| next - 1)));
                     match next {
                         Some(next) => last = next - 1,
@@ -66,12 +69,13 @@ impl Table {
     /// Copies the rows of the next keys, whole keys only; `last` is the one that was copied last. True at the end.
     fn copy_from(&self, old: &Connection, new: &Connection, last: &mut i64) -> Result<bool> {
         let Table { name, key } = self;
-        let mut select = old.prepare_cached(&format!("SELECT * FROM {name} WHERE {key} > ?1 ORDER BY {key}"))?;
+        // Not "greater than the last one": that would be looked for first, in a page that may be unreadable.
+        let mut select = old.prepare_cached(&format!("SELECT * FROM {name} WHERE {key} >= ?1 ORDER BY {key}"))?;
         let columns = select.column_count();
         let marks = vec!["?"; columns].join(", ");
         let at = select.column_index(key)?;
         let mut insert = new.prepare_cached(&format!("INSERT OR IGNORE INTO {name} VALUES ({marks})"))?;
-        let mut rows = select.query([*last])?;
+        let mut rows = select.query([*last + 1])?;
         let (mut waiting, mut copied): (Vec<Vec<Value>>, usize) = (Vec::new(), 0);
         loop {
             let row = rows.next().and_then(|row| match row {
