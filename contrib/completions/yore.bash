@@ -64,6 +64,9 @@ _yore() {
             yore,prune)
                 cmd="yore__subcmd__prune"
                 ;;
+            yore,repair)
+                cmd="yore__subcmd__repair"
+                ;;
             yore,restore)
                 cmd="yore__subcmd__restore"
                 ;;
@@ -145,6 +148,9 @@ _yore() {
             yore__subcmd__help,prune)
                 cmd="yore__subcmd__help__subcmd__prune"
                 ;;
+            yore__subcmd__help,repair)
+                cmd="yore__subcmd__help__subcmd__repair"
+                ;;
             yore__subcmd__help,restore)
                 cmd="yore__subcmd__help__subcmd__restore"
                 ;;
@@ -185,7 +191,7 @@ _yore() {
 
     case "${cmd}" in
         yore)
-            opts="-r -q -v -h -V --repository --json --quiet --verbose --help --version init snapshot snapshots ls cat restore diff find log mount umount link forget prune verify stats include exclude schedule watch run status pause resume man completions help"
+            opts="-r -q -v -h -V --repository --json --quiet --verbose --help --version init snapshot snapshots ls cat restore diff find log mount umount link forget prune verify repair stats include exclude schedule watch run status pause resume man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -339,7 +345,7 @@ _yore() {
             return 0
             ;;
         yore__subcmd__help)
-            opts="init snapshot snapshots ls cat restore diff find log mount umount link forget prune verify stats include exclude schedule watch run status pause resume man completions help"
+            opts="init snapshot snapshots ls cat restore diff find log mount umount link forget prune verify repair stats include exclude schedule watch run status pause resume man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -563,6 +569,20 @@ _yore() {
             return 0
             ;;
         yore__subcmd__help__subcmd__prune)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__help__subcmd__repair)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -961,6 +981,28 @@ _yore() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --repository)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__repair)
+            opts="-r -q -v -h --dry-run --repository --json --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --repository)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
