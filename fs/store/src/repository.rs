@@ -15,6 +15,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::ops::{Deref, DerefMut};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -64,12 +65,13 @@ pub fn parse_compression(text: &str) -> std::result::Result<Compression, String>
 }
 
 impl Repository {
-    /// Makes a repository in a new or an empty folder.
+    /// Makes a repository in a new or an empty folder. A new one is for its owner only: whoever could read it
+    /// could read all that is backed up, and hold its locks.
     ///
     /// # Errors
     /// [`Error::NotEmpty`] if something is there already.
     pub fn init(path: &Path, compression: Compression) -> Result<Self> {
-        std::fs::create_dir_all(path).at(path)?;
+        make_folder(path)?;
         if std::fs::read_dir(path).at(path)?.next().is_some() {
             return Err(Error::NotEmpty(path.to_owned()));
         }
@@ -214,6 +216,24 @@ impl Repository {
     }
 }
 
+/// Makes a folder with those above it, durably.
+fn make_folder(path: &Path) -> Result<()> {
+    let made: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
+    if let Some(above) = path.parent() {
+        std::fs::create_dir_all(above).at(above)?;
+    }
+    match std::fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error).at(path),
+        _ => {}
+    }
+    for folder in made {
+        let above = folder.parent().filter(|above| !above.as_os_str().is_empty());
+        let above = above.unwrap_or(Path::new("."));
+        File::open(above).and_then(|above| above.sync_all()).at(above)?;
+    }
+    Ok(())
+}
+
 /// A connection on loan from its repository.
 pub(crate) struct Borrowed<'a> {
     repository: &'a Repository,
@@ -356,6 +376,21 @@ mod tests {
             Err(Error::NotEmpty(_))
         ));
         assert!(matches!(Repository::open(folder.path()), Err(Error::NotARepository(_))));
+    }
+
+    #[test]
+    fn a_new_folder_is_its_owners_only_and_one_that_is_there_keeps_its_mode() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let new = folder.path().join("a/b/r");
+        Repository::init(&new, Compression::Off).unwrap();
+        assert_eq!(mode(&new), 0o700);
+        let there = folder.path().join("there");
+        std::fs::create_dir(&there).unwrap();
+        std::fs::set_permissions(&there, std::fs::Permissions::from_mode(0o750)).unwrap();
+        Repository::init(&there, Compression::Off).unwrap();
+        assert_eq!(mode(&there), 0o750);
     }
 
     #[test]
