@@ -34,7 +34,8 @@ impl Session {
         let moved = made.and_then(|()| match std::fs::rename(&beside, path) {
             // Another session of the machine was faster.
             Err(_) if path.join("yore.toml").exists() => Ok(()),
-            moved => moved.map_err(at),
+            // Its name too, before anything is committed into it.
+            moved => moved.and_then(|()| std::fs::File::open(path.with_file_name("."))?.sync_all()).map_err(at),
         });
         let _ = std::fs::remove_dir_all(&beside);
         moved
