@@ -104,6 +104,8 @@ struct Session {
     changed: AtomicBool,
     /// Whether it was told of damage.
     damage_told: AtomicBool,
+    /// Whether it has told of a failure.
+    reported: AtomicBool,
     /// The base of the push that is running: what a listing lists.
     base: Mutex<Option<Snapshot>>,
     asked: AtomicUsize,
@@ -157,6 +159,7 @@ pub fn run(
         opening: Mutex::default(),
         changed: AtomicBool::new(false),
         damage_told: AtomicBool::new(false),
+        reported: AtomicBool::new(false),
         base: Mutex::default(),
         asked: AtomicUsize::new(0),
         asked_bytes: AtomicUsize::new(0),

@@ -35,7 +35,9 @@ impl Session {
             // Another session of the machine was faster.
             Err(_) if path.join("yore.toml").exists() => Ok(()),
             // Its name too, before anything is committed into it.
-            moved => moved.and_then(|()| std::fs::File::open(path.with_file_name("."))?.sync_all()).map_err(at),
+            moved => moved
+                .and_then(|()| std::fs::File::open(path.with_file_name("."))?.sync_all())
+                .map_err(at),
         });
         let _ = std::fs::remove_dir_all(&beside);
         moved

@@ -36,8 +36,8 @@ const MOST_WORDS: usize = 64 << 10;
 /// What a message may stand for in one turn, in bytes.
 const STEP: u64 = 256 << 20;
 
-/// How long what had arrived by the session's end is taken in: the machine has sent it, and shall not
-/// have to send it again.
+/// How long after the session's end pieces are taken in that stand for more than was sent. What was sent itself is
+/// taken in all: the machine shall not have to send it again, and it is little.
 const TAKE_IN: Duration = Duration::from_secs(5);
 
 /// What SQLite's log and its index may take while a push runs, in bytes. Measured when it ends.
@@ -63,14 +63,19 @@ pub(super) fn receive(session: &Arc<Session>, told: &Receiver<Told>) {
             now >= *until.get_or_insert(now + TAKE_IN)
         }
     };
+    // Once something was left out, nothing that follows has a sense.
+    let mut is_cut = false;
     for message in told {
         state = match message {
             Told::Messages(messages) => messages
                 .into_iter()
                 .flat_map(steps)
-                .take_while(|_| !is_too_late())
+                .take_while(|step| {
+                    is_cut |= stands_for_more(step) && is_too_late();
+                    !is_cut
+                })
                 .fold(state, |state, step| state.message(session, step)),
-            Told::Asked(_, Question::Push(_) | Question::Commit { .. }) if is_too_late() => state,
+            Told::Asked(_, Question::Push(_) | Question::Commit { .. }) if is_cut || is_too_late() => state,
             Told::Asked(number, question) => state.asked(session, number, question),
         };
         // While it waited for its turn nobody could be heard.
@@ -355,6 +360,11 @@ fn size_of_words(start: &PushStart) -> usize {
     let roots = start.roots.iter().map(|root| size_of::<Vec<u8>>() + root.len());
     let tags = start.tags.iter().map(|tag| size_of::<String>() + tag.len());
     start.host.len() + roots.chain(tags).sum::<usize>()
+}
+
+/// Whether a few bytes of a message are much work.
+fn stands_for_more(message: &Message) -> bool {
+    matches!(message, Message::Large(op) if !matches!(op, LargeOp::Frame(_)))
 }
 
 /// Tells what an earlier push sent before it died.

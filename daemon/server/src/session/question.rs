@@ -96,12 +96,15 @@ pub(super) fn answer(session: &Session, open: &Open, question: Question, reply: 
     }
 }
 
-/// Each costs an fsync, a line in the log and a letter perhaps: of many one is as good as all.
+/// Each costs an fsync, a line in the log and a letter perhaps: one a session, and of the same ones of a minute one.
 fn report(session: &Session, open: &Open, failure: &str) -> Result<()> {
     let (server, row) = (&session.server, session.server.repository_row(open.row.id)?);
-    let is_told = |(when, _): &(i64, String)| !row.last_push_lost && server.now() - when < BETWEEN_REPORTS;
-    if !row.last_failure.as_ref().is_some_and(is_told) {
-        server.push_failed(&row, &session.caller, Failed::reported(failure));
+    let failed = Failed::reported(failure);
+    let is_told = |(when, why): &(i64, String)| {
+        !row.last_push_lost && server.now() - when < BETWEEN_REPORTS && *why == failed.why
+    };
+    if !session.reported.swap(true, Ordering::Relaxed) && !row.last_failure.as_ref().is_some_and(is_told) {
+        server.push_failed(&row, &session.caller, failed);
     }
     Ok(())
 }
