@@ -4,6 +4,7 @@ pub mod cgroup;
 pub mod daemon;
 pub mod machine;
 pub mod model;
+pub mod power;
 pub mod proxy;
 pub mod raw;
 
