@@ -12,12 +12,14 @@
 //! The process that serves it must not use it too: a page fault of its own that waits for one of its threads may wait for
 //! ever. Programs run as children, and a child that is killed cannot remember what the disk forgot.
 
+pub mod conductor;
 mod disk;
 mod file;
 mod filesystem;
 mod folder;
 #[cfg(test)]
 mod tests;
+pub mod worker;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -70,12 +72,17 @@ impl PowerDisk {
         self.disk().operations()
     }
 
-    /// Cuts the power if it is still there, and gives it back: what survived is mounted anew. Nobody may use the disk.
+    /// Cuts the power now.
+    pub fn cut(&self) {
+        self.disk().cut();
+    }
+
+    /// Gives the power back after a cut: what survived is mounted anew. Nobody may use the disk any more.
     ///
     /// # Panics
     /// If it cannot be unmounted and mounted.
     pub fn power_on(&mut self, random: &mut Random) {
-        self.disk().cut();
+        self.cut();
         self.unmount();
         let survivor = self.disk().survivor(random);
         self.disk = Arc::new(Mutex::new(survivor));
