@@ -17,6 +17,8 @@ mod disk;
 mod file;
 mod filesystem;
 mod folder;
+pub mod history;
+mod source;
 #[cfg(test)]
 mod tests;
 pub mod worker;

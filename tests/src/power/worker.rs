@@ -7,16 +7,17 @@
 //! | `forget NUMBER…`, `copy`, `sweep` | |
 //! | `read` | for each snapshot its number and line, then `PATH HASH` of what is in it |
 //! | `verify` | what is damaged |
-//! | `strays` | files that no row names, and rows that a sweep should not have left |
+//! | `strays` | files that no row names, rows that a sweep should not have left, copies of the catalog that do not unpack |
 //!
 //! Or `failed WHY`. What it said is flushed before it does anything else: it may be killed at any time.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -160,24 +161,21 @@ impl Worker {
 
     fn strays(&mut self) -> Result<String> {
         let repository = self.repository()?;
-        let catalog = Connection::open(repository.path().join("catalog.sqlite3"))?;
-        let mut statement = catalog.prepare("SELECT kind, id, dead = 1 OR push IS NOT NULL FROM files")?;
-        let rows = statement.query_map([], |row| Ok((stored(row.get(0)?, row.get(1)?), row.get(2)?)))?;
-        let rows: Vec<(String, bool)> = rows.collect::<rusqlite::Result<_>>()?;
-        let mut strays: Vec<String> = rows
-            .iter()
-            .filter(|(_, is_left)| *is_left)
-            .map(|(name, _)| format!("row of {name}"))
-            .collect();
-        let named: BTreeSet<String> = rows.into_iter().map(|(name, _)| name).collect();
-        let found = files(repository.path(), "")?;
-        strays.extend(
-            found
-                .into_iter()
-                .filter(|name| !named.contains(name) && !is_known(name)),
-        );
-        Ok(strays.iter().map(|name| format!("{name}\n")).collect())
+        let rows = file_rows(repository.path())?;
+        let left = rows.iter().filter(|(_, is_left)| **is_left);
+        let left = left.map(|(name, _)| format!("row of {name}"));
+        let is_stray = |name: &String| !rows.contains_key(name) && !is_known(&self.path, name);
+        let strays = files(repository.path(), "")?.into_iter().filter(is_stray);
+        Ok(left.chain(strays).map(|name| name + "\n").collect())
     }
+}
+
+/// The stored files that have a row, and whether a sweep should have removed it.
+fn file_rows(repository: &Path) -> Result<BTreeMap<String, bool>> {
+    let catalog = Connection::open(repository.join("catalog.sqlite3"))?;
+    let mut statement = catalog.prepare("SELECT kind, id, dead = 1 OR push IS NOT NULL FROM files")?;
+    let rows = statement.query_map([], |row| Ok((stored(row.get(0)?, row.get(1)?), row.get(2)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 /// The path of a stored file in its repository.
@@ -190,9 +188,17 @@ fn stored(kind: u32, id: i64) -> String {
 }
 
 /// Whether a file is no stored file, and belongs where it is.
-fn is_known(name: &str) -> bool {
+fn is_known(repository: &Path, name: &str) -> bool {
     let first = name.split('/').next().expect("split gives one");
-    KNOWN.contains(&first) && (first != "catalog.old" || name.ends_with(".zst"))
+    KNOWN.contains(&first) && (first != "catalog.old" || unpacks(&repository.join(name)))
+}
+
+/// Whether a copy of the catalog is whole.
+fn unpacks(copy: &Path) -> bool {
+    let mut command = Command::new("zstd");
+    command.args(["-tq", "--"]).arg(copy);
+    let is_copy = copy.extension().is_some_and(|extension| extension == "zst");
+    is_copy && command.status().expect("contrib/test installs zstd").success()
 }
 
 /// The paths of all files in a folder.
