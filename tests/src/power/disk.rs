@@ -24,15 +24,19 @@ pub(super) enum Node {
     Folder(Folder),
 }
 
-/// What is done when the power goes.
-type OnCut = Box<dyn FnOnce() + Send>;
+/// What happens at an operation with a certain number.
+pub(super) struct Alarm {
+    at: u64,
+    is_cut: bool,
+    ring: Box<dyn FnOnce() + Send>,
+}
 
 /// A disk, and what of it programs see.
 pub(super) struct Disk {
     nodes: BTreeMap<Number, Node>,
     next: Number,
     operations: u64,
-    cut: Option<(u64, OnCut)>,
+    alarm: Option<Alarm>,
     is_dead: bool,
 }
 
@@ -43,20 +47,29 @@ impl Disk {
             nodes: BTreeMap::from([(ROOT, Node::Folder(Folder::default()))]),
             next: ROOT + 1,
             operations: 0,
-            cut: None,
+            alarm: None,
             is_dead: false,
         }
     }
 
-    /// Has the power go at the operation that is `after` operations from now.
-    pub fn cut_after(&mut self, after: u64, on_cut: OnCut) {
-        self.cut = Some((self.operations + after, on_cut));
+    /// Has somebody called at the operation that is `after` operations from now; with `is_cut` the power goes then.
+    pub fn call_at(&mut self, after: u64, is_cut: bool, ring: impl FnOnce() + Send + 'static) {
+        self.alarm = Some(Alarm {
+            at: self.operations + after,
+            is_cut,
+            ring: Box::new(ring),
+        });
+    }
+
+    /// Nobody is called any more.
+    pub fn be_quiet(&mut self) {
+        self.alarm = None;
     }
 
     /// Cuts the power now, if it is not gone yet.
     pub fn cut(&mut self) {
         self.is_dead = true;
-        self.cut = None;
+        self.alarm = None;
     }
 
     /// Whether the power is gone.
@@ -73,14 +86,11 @@ impl Disk {
     pub fn operate(&mut self) -> Result<()> {
         self.alive()?;
         self.operations += 1;
-        match self.cut.take_if(|(at, _)| *at <= self.operations) {
-            None => Ok(()),
-            Some((_, on_cut)) => {
-                self.is_dead = true;
-                on_cut();
-                Err(Errno::IO)
-            }
+        if let Some(alarm) = self.alarm.take_if(|alarm| alarm.at <= self.operations) {
+            self.is_dead = alarm.is_cut;
+            (alarm.ring)();
         }
+        self.alive()
     }
 
     /// Fails once the power is gone.
@@ -323,7 +333,7 @@ mod tests {
     fn nothing_succeeds_once_the_power_is_gone() {
         let mut disk = Disk::new();
         let (told, hears) = std::sync::mpsc::channel();
-        disk.cut_after(2, Box::new(move || told.send(()).unwrap()));
+        disk.call_at(2, true, move || told.send(()).unwrap());
         let file = new_file(&mut disk, ROOT, "first");
         assert!(hears.try_recv().is_err());
         let second = disk.create(ROOT, name("second"), Node::File(File::default()));

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   work ── cut ──▶ power on ─┬─────────────────▶ read, verify ──▶ push ──▶ sweep, look for strays ──▶ work …
-//!                             └▶ sweep ── cut ──▶ power on ┘
+//!    ▲  │                     └▶ sweep ── cut ──▶ power on ┘
+//!    └──┘ the worker dies, the disk does not
 //! ```
 //!
 //! What a worker was at when the power went may be done or not, and nothing in between; all that it had said before is
@@ -44,6 +45,8 @@ pub struct Seen {
     pub operations: u64,
     /// Snapshots that were said to be committed.
     pub committed: u64,
+    /// Workers that died by themselves.
+    pub died: u64,
     /// Pushes that had committed when they were cut, but not said so.
     pub unsaid: u64,
 }
@@ -72,6 +75,7 @@ impl Seen {
         }
         self.operations += other.operations;
         self.committed += other.committed;
+        self.died += other.died;
         self.unsaid += other.unsaid;
     }
 }
@@ -85,6 +89,9 @@ impl PowerHistory {
         let mut history = PowerHistory::begin(seed, program);
         for cut in 0..cuts {
             println!("seed {seed}, cut {cut}:");
+            if history.is_made && history.random.once_in(3) {
+                history.lose_a_worker();
+            }
             history.work_until_cut();
             history.recover();
         }
@@ -157,6 +164,29 @@ impl PowerHistory {
             self.work(&mut worker, &order);
         }
         self.cut(worker, &last);
+    }
+
+    /// A worker dies in the midst of a push, and the next one goes on on the same disk, where names may be seen that
+    /// no fsync has made durable.
+    fn lose_a_worker(&mut self) {
+        println!("  a worker dies");
+        let lines: Vec<String> = self.sources.keys().cloned().collect();
+        let line = self.random.pick(&lines).expect("there is one").clone();
+        self.sources.get_mut(&line).expect("of its name").grow(&mut self.random);
+        let mut worker = self.worker();
+        self.disk.call_after(self.random.within(1..80) as u64, worker.killer());
+        let order = self.push_of(&line);
+        match worker.order(&order) {
+            Answer::Done(found) => self.believe(&found),
+            Answer::Failed(why) => panic!("{order}: {why}"),
+            Answer::Silence => self.seen.died += 1,
+        }
+        self.disk.be_quiet();
+        drop(worker);
+        let mut next = self.worker();
+        self.settle(&mut next);
+        let order = self.push_of(&line);
+        self.work(&mut next, &order);
     }
 
     fn cut(&mut self, worker: Conductor, order: &str) {

@@ -61,7 +61,17 @@ impl PowerDisk {
 
     /// Has the power go at the operation that is `after` from now, and `on_cut` be called then.
     pub fn cut_after(&self, after: u64, on_cut: impl FnOnce() + Send + 'static) {
-        self.disk().cut_after(after, Box::new(on_cut));
+        self.disk().call_at(after, true, on_cut);
+    }
+
+    /// Has `call` called at the operation that is `after` from now; the power stays.
+    pub fn call_after(&self, after: u64, call: impl FnOnce() + Send + 'static) {
+        self.disk().call_at(after, false, call);
+    }
+
+    /// Forgets whom it was to call, and when the power was to go.
+    pub fn be_quiet(&self) {
+        self.disk().be_quiet();
     }
 
     /// Whether the power is gone.

@@ -62,6 +62,12 @@ impl Source {
         }
     }
 
+    /// Has a large file that is all new, and more than a push keeps to itself before it writes rows.
+    pub fn grow(&mut self, random: &mut Random) {
+        let length = random.within(10 << 20..14 << 20);
+        self.set("/large", Arc::new(random.noise(length)));
+    }
+
     fn change(&mut self, random: &mut Random) {
         let names: Vec<&String> = self.files.keys().collect();
         let name = (*random.pick(&names).expect("there is a large one")).clone();
