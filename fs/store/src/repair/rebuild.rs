@@ -72,6 +72,9 @@ pub(super) fn rebuild(repository: &Path, folder: &Path) -> Result<Rebuilt> {
 
 const ALL: Gap = (1, i64::MAX);
 
+/// Rows that came after the newest copy that could be used: no copy has any.
+const AFTER_THE_COPY: Gap = (i64::MAX, i64::MAX);
+
 fn salvage(repository: &Path, new: &Connection) -> Result<Vec<Missing>> {
     let old = Connection::open_with_flags(layout::catalog(repository), OpenFlags::SQLITE_OPEN_READ_ONLY);
     let readable = old.and_then(|old| {
@@ -172,9 +175,11 @@ fn take_from(
 fn still_missing(new: &Connection, one: &Missing) -> Result<Vec<Gap>> {
     let Table { name, key } = one.table;
     let mut there = new.prepare_cached(&format!("SELECT EXISTS (SELECT 1 FROM main.{name} WHERE {key} = ?1)"))?;
-    // Behind the last row that could be read there may have been rows that came after the copy.
-    let mut missing: Vec<Gap> = one.gaps.iter().copied().filter(|gap| gap.1 == i64::MAX).collect();
-    for gap in one.gaps.iter().filter(|gap| gap.0 == gap.1) {
+    // Behind the last row that could be read there may have been rows that came after the copy. An older one has none of
+    // those, but rows that were deleted before this one was made.
+    let is_open = one.gaps.iter().any(|gap| gap.1 == i64::MAX);
+    let mut missing: Vec<Gap> = is_open.then_some(AFTER_THE_COPY).into_iter().collect();
+    for gap in one.gaps.iter().filter(|gap| gap.0 == gap.1 && **gap != AFTER_THE_COPY) {
         if !there.query_row([gap.0], |row| row.get::<_, bool>(0))? {
             missing.push(*gap);
         }

@@ -179,6 +179,25 @@ fn a_catalog_that_is_gone_is_that_of_the_copy() {
 }
 
 #[test]
+fn what_was_forgotten_before_the_newest_copy_does_not_come_back_from_an_older_one() {
+    let (bench, made) = history();
+    let path = bench.repository.path().to_owned();
+    bench.repository.forget(&[made[0].id]).unwrap();
+    let before = all_of(&bench);
+    let clock = Arc::new(StepClock::new(1_700_000_000 + 3 * 24 * 60 * 60));
+    let later = Repository::open_with_clock(&path, clock).unwrap();
+    assert!(later.copy_catalog().unwrap(), "there are two copies now");
+    drop(later);
+    for beside in ["sqlite3", "sqlite3-wal", "sqlite3-shm"] {
+        let _ = std::fs::remove_file(layout::catalog(&path).with_extension(beside));
+    }
+    let repaired = repair(&bench);
+    assert_eq!(repaired.damages, vec![]);
+    assert!(all_of(&bench) == before);
+    assert_eq!(bench.reopened().snapshots().unwrap(), made[1..]);
+}
+
+#[test]
 fn without_catalog_and_copies_nothing_is_made_up() {
     let (bench, _) = history();
     let path = bench.repository.path();
