@@ -14,6 +14,7 @@ use rustix::fs::{FallocateFlags, fallocate, statvfs};
 
 use crate::Result;
 use crate::error::IoContext;
+use crate::stops::Stop;
 
 /// How much is kept.
 const BALLAST: u64 = 1 << 20;
@@ -62,7 +63,7 @@ pub(crate) fn hold(repository: &Path) -> Result<()> {
         return Ok(());
     }
     let file = File::create(&path).at(&path)?;
-    let held = take_up(&file, BALLAST);
+    let held = Stop::BallastHeld.around(|| take_up(&file, BALLAST));
     if held.is_err() {
         let _ = std::fs::remove_file(&path);
     }

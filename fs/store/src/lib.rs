@@ -31,6 +31,10 @@ mod repair;
 mod repository;
 mod retention;
 mod stats;
+#[cfg(feature = "fail-points")]
+pub mod stops;
+#[cfg(not(feature = "fail-points"))]
+mod stops;
 mod sweep;
 #[cfg(test)]
 mod testing;

@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::error::IoContext;
+use crate::stops::Stop;
 use crate::{LineId, PushId, Result, layout};
 
 /// A held lock; released when dropped.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
     path: PathBuf,
     remove: bool,
 }
@@ -32,7 +33,7 @@ impl Drop for Lock {
     fn drop(&mut self) {
         // Removed while still held: whoever opened it before looks whether it is still there.
         if self.remove {
-            let _ = std::fs::remove_file(&self.path);
+            let _ = Stop::LockRemoved.around(|| std::fs::remove_file(&self.path));
         }
     }
 }
@@ -44,7 +45,7 @@ fn acquire(path: PathBuf, wait: bool, remove: bool) -> Result<Option<Lock>> {
         let Some(lock) = acquire_once(path.clone(), wait, remove)? else {
             return Ok(None);
         };
-        let ours = rustix::fs::fstat(&lock._file).at(&path)?;
+        let ours = rustix::fs::fstat(&lock.file).at(&path)?;
         match rustix::fs::stat(&path) {
             Ok(named) if (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino) => return Ok(Some(lock)),
             Ok(_) | Err(rustix::io::Errno::NOENT) => lock.forget(),
@@ -68,11 +69,7 @@ fn acquire_once(path: PathBuf, wait: bool, remove: bool) -> Result<Option<Lock>>
     loop {
         match flock(&file, operation) {
             Ok(()) => {
-                return Ok(Some(Lock {
-                    _file: file,
-                    path,
-                    remove,
-                }));
+                return Ok(Some(Lock { file, path, remove }));
             }
             Err(rustix::io::Errno::INTR) => continue,
             Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),

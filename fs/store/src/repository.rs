@@ -27,6 +27,7 @@ use crate::error::IoContext;
 use crate::frame::Compression;
 use crate::layout::{self, FORMAT, FileKind};
 use crate::read::Caches;
+use crate::stops::Stop;
 use crate::time::{Clock, SystemClock};
 use crate::{Error, Result};
 
@@ -196,7 +197,7 @@ impl Repository {
     pub(crate) fn checkpoint(&self) -> Result<()> {
         let connection = self.connection()?;
         connection.busy_timeout(std::time::Duration::ZERO)?;
-        let folded = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        let folded = Stop::LogFolded.around(|| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
         connection.busy_timeout(catalog::BUSY)?;
         match folded {
             Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == rusqlite::ErrorCode::DatabaseBusy => Ok(()),
@@ -291,12 +292,13 @@ fn write_config(repository: &Path, config: &Config) -> Result<()> {
     // Aside first: a crash leaves the one that was there, or none.
     let aside = path.with_extension("toml.new");
     let mut file = File::create(&aside).at(&aside)?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .at(&aside)?;
-    std::fs::rename(&aside, &path).at(&path)?;
-    File::open(repository)
-        .and_then(|folder| folder.sync_all())
+    file.write_all(text.as_bytes()).at(&aside)?;
+    Stop::ConfigSynced.around(|| file.sync_all()).at(&aside)?;
+    Stop::ConfigRenamed
+        .around(|| std::fs::rename(&aside, &path))
+        .at(&path)?;
+    Stop::ConfigFolderSynced
+        .around(|| File::open(repository).and_then(|folder| folder.sync_all()))
         .at(repository)
 }
 
@@ -309,7 +311,8 @@ pub(crate) fn renew_config(repository: &Path, dry_run: bool) -> Result<bool> {
     }
     if !dry_run {
         let path = layout::config(repository);
-        let _ = std::fs::rename(&path, path.with_extension("toml.damaged"));
+        let damaged = path.with_extension("toml.damaged");
+        let _ = Stop::ConfigSetAside.around(|| std::fs::rename(&path, damaged));
         write_config(
             repository,
             &Config {

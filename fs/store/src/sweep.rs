@@ -17,6 +17,7 @@ use rusqlite::{Transaction, TransactionBehavior};
 use crate::ballast::Room;
 use crate::error::IoContext;
 use crate::layout::{FileKind, stored_file};
+use crate::stops::Stop;
 use crate::{FileId, PushId, Repository, Result, RunId, lock};
 
 /// What a sweep found.
@@ -88,34 +89,35 @@ impl Repository {
 
     /// Removes everything of an uncommitted push: its files, then its rows. The caller holds the push's lock.
     pub(crate) fn sweep_push(&self, push: PushId, room: Room) -> Result<(u64, u64)> {
-        self.in_transaction(|transaction| {
+        self.in_transaction(Stop::PushCondemned, |transaction| {
             transaction.execute("UPDATE pushes SET time = ?2 WHERE id = ?1", (push, CONDEMNED))?;
             Ok(transaction.execute("UPDATE files SET dead = 1 WHERE push = ?1", [push])?)
         })?;
         let gone = self.unlink_dead()?;
         self.drop_tree(push, room)?;
-        while self.in_transaction(|transaction| drop_parts(transaction, push, room))? {
+        while self.in_transaction(Stop::PartsDropped, |transaction| drop_parts(transaction, push, room))? {
             self.after_step(room)?;
         }
         for statement in ROWS_OF_A_PUSH {
-            while self.in_transaction(|rows| Ok(rows.execute(statement, (push, room.rows()))?))? > 0 {
+            let some = |rows: &Transaction<'_>| Ok(rows.execute(statement, (push, room.rows()))?);
+            while self.in_transaction(Stop::PushRowsDropped, some)? > 0 {
                 self.after_step(room)?;
             }
         }
-        self.in_transaction(|transaction| {
+        self.in_transaction(Stop::PushDropped, |transaction| {
             transaction.execute("DELETE FROM files WHERE push = ?1", [push])?;
             Ok(transaction.execute("DELETE FROM pushes WHERE id = ?1", [push])?)
         })?;
         Ok(gone)
     }
 
-    /// Does something in a transaction of its own, under the writer's lock.
-    pub(crate) fn in_transaction<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+    /// Does something in a transaction of its own, under the writer's lock; `stop` is its commit.
+    pub(crate) fn in_transaction<T>(&self, stop: Stop, work: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
         let _writer = lock::writer(self.path())?;
         let mut connection = self.connection()?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let done = work(&transaction)?;
-        transaction.commit()?;
+        stop.around(|| transaction.commit())?;
         Ok(done)
     }
 
@@ -163,7 +165,7 @@ impl Repository {
                 .prepare_cached("DELETE FROM files WHERE id = ?1 AND dead = 1 AND push IS NULL")?
                 .execute([file])?;
         }
-        Ok(transaction.commit()?)
+        Ok(Stop::DeadRowsDropped.around(|| transaction.commit())?)
     }
 }
 
@@ -189,7 +191,9 @@ impl Unlinked {
     /// Without this a power cut could bring back a file that no row names any more.
     fn sync(&self) -> Result<()> {
         for folder in self.folders.iter().filter(|folder| folder.exists()) {
-            File::open(folder).and_then(|folder| folder.sync_all()).at(folder)?;
+            Stop::UnlinkedFolderSynced
+                .around(|| File::open(folder).and_then(|folder| folder.sync_all()))
+                .at(folder)?;
         }
         Ok(())
     }
@@ -230,7 +234,7 @@ fn unlink(path: &Path) -> Result<Option<u64>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).at(path),
     };
-    match std::fs::remove_file(path) {
+    match Stop::DeadFileUnlinked.around(|| std::fs::remove_file(path)) {
         Ok(()) => Ok(Some(length)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).at(path),

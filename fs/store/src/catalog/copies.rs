@@ -14,6 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::IoContext;
+use crate::stops::Stop;
 use crate::time::snapshot_name;
 use crate::{Error, Repository, Result};
 
@@ -79,16 +80,18 @@ impl Repository {
         let (plain, packed) = (folder.join("new"), folder.join("new.part"));
         let written = self.write_copy(&plain, &packed);
         for left in [&plain, &folder.join("new-journal")] {
-            let _ = std::fs::remove_file(left);
+            let _ = Stop::CopyTidied.around(|| std::fs::remove_file(left));
         }
         if let Err(error) = written {
             let _ = std::fs::remove_file(&packed);
             return Err(error);
         }
         let copy = folder.join(snapshot_name(now)).with_extension("zst");
-        std::fs::rename(&packed, &copy).at(&copy)?;
+        Stop::CopyRenamed.around(|| std::fs::rename(&packed, &copy)).at(&copy)?;
         for folder in [&folder, self.path()] {
-            File::open(folder).and_then(|folder| folder.sync_all()).at(folder)?;
+            Stop::CopyFolderSynced
+                .around(|| File::open(folder).and_then(|folder| folder.sync_all()))
+                .at(folder)?;
         }
         self.thin(now)?;
         Ok(true)
@@ -101,13 +104,14 @@ impl Repository {
         let path = plain
             .to_str()
             .ok_or_else(|| Error::Refused(format!("{}: no UTF-8", plain.display())))?;
-        self.connection()?.execute("VACUUM INTO ?1", [path])?;
+        let connection = self.connection()?;
+        Stop::CopyMade.around(|| connection.execute("VACUUM INTO ?1", [path]))?;
         let mut file = File::create(packed).at(packed)?;
         let mut encoder = zstd::stream::Encoder::new(&mut file, LEVEL).at(packed)?;
         encoder.include_checksum(true).at(packed)?;
         io::copy(&mut File::open(plain).at(plain)?, &mut encoder).at(packed)?;
         encoder.finish().at(packed)?;
-        file.sync_all().at(packed)
+        Stop::CopySynced.around(|| file.sync_all()).at(packed)
     }
 
     /// Removes copies that others stand for: the newest stays, the oldest of the last week, the newest before that.
@@ -118,7 +122,7 @@ impl Repository {
         let stay = [recent.first(), recent.last(), before.first()];
         let stays = |copy: &PathBuf| stay.iter().flatten().any(|one| **one == copy);
         for copy in all.iter().filter(|copy| !stays(copy)) {
-            std::fs::remove_file(copy).at(copy)?;
+            Stop::CopyThinned.around(|| std::fs::remove_file(copy)).at(copy)?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use crate::Result;
+use crate::stops::Stop;
 
 /// Numbers taken from the catalog at a time.
 const BLOCK: i64 = 1 << 12;
@@ -42,11 +43,10 @@ pub fn take(connection: &Connection, table: &'static str, count: i64) -> Result<
         }
         table => format!("SELECT max(id) FROM {table}"),
     };
-    let end: i64 = connection
-        .prepare_cached(&format!(
-            "INSERT INTO next_ids (name, next) VALUES (?1, coalesce(({used}), 0) + 1 + ?2) ON CONFLICT (name) DO
-             UPDATE SET next = max(next, coalesce(({used}), 0) + 1) + ?2 RETURNING next"
-        ))?
-        .query_row((table, count), |row| row.get(0))?;
+    let mut statement = connection.prepare_cached(&format!(
+        "INSERT INTO next_ids (name, next) VALUES (?1, coalesce(({used}), 0) + 1 + ?2) ON CONFLICT (name) DO
+         UPDATE SET next = max(next, coalesce(({used}), 0) + 1) + ?2 RETURNING next"
+    ))?;
+    let end: i64 = Stop::NumbersTaken.around(|| statement.query_row((table, count), |row| row.get(0)))?;
     Ok(end - count)
 }

@@ -21,6 +21,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::layout::{self, FORMAT};
+use crate::stops::Stop;
 use crate::{Error, Result};
 
 /// The `last` of an entry that is alive.
@@ -45,11 +46,9 @@ pub fn create(repository: &Path) -> Result<()> {
     let connection = Connection::open(layout::catalog(repository))?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     configure(&connection)?;
-    connection.execute_batch(&format!(
-        "BEGIN; {} PRAGMA user_version = {FORMAT}; COMMIT;",
-        include_str!("schema.sql")
-    ))?;
-    Ok(())
+    let schema = include_str!("schema.sql");
+    let made = format!("BEGIN; {schema} PRAGMA user_version = {FORMAT}; COMMIT;");
+    Ok(Stop::CatalogMade.around(|| connection.execute_batch(&made))?)
 }
 
 /// Opens a connection; `access` as found by [`probe`].

@@ -14,6 +14,7 @@ use crate::ingest::heal::heal;
 use crate::ingest::rows::Totals;
 use crate::ingest::succession::release;
 use crate::ingest::{Committed, Ingest};
+use crate::stops::Stop;
 use crate::{ContentId, Error, Kind, PushId, Result, RunId, lock, time};
 
 impl Ingest {
@@ -64,7 +65,7 @@ impl Ingest {
                 "what the push had sent was swept meanwhile; snapshot again".into(),
             ));
         }
-        transaction.commit()?;
+        Stop::SnapshotMade.around(|| transaction.commit())?;
         drop(connection);
         self.is_over = true;
         drop(writer_lock);

@@ -20,6 +20,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::catalog::{ALIVE, Content, parts};
 use crate::ingest::{Ingest, release};
 use crate::maintenance::remember_base;
+use crate::stops::Stop;
 use crate::{ContentId, Hash, LineId, PushId, Repository, Result, RunId};
 
 /// Bytes that a commit reads to see what has come back with what it healed; a verification reads the rest.
@@ -111,7 +112,9 @@ impl Repository {
                     return Ok(back);
                 }
                 if self.is_sound(id, hash).unwrap_or(false) {
-                    self.in_transaction(|rows| Ok(rows.execute("DELETE FROM damaged WHERE content = ?1", [id])?))?;
+                    self.in_transaction(Stop::Recovered, |rows| {
+                        Ok(rows.execute("DELETE FROM damaged WHERE content = ?1", [id])?)
+                    })?;
                     back += 1;
                 }
             }

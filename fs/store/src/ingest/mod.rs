@@ -34,6 +34,7 @@ use rusqlite::{OptionalExtension, TransactionBehavior};
 use crate::catalog::{Snapshot, join_roots};
 use crate::delta::Match;
 use crate::lock::Lock;
+use crate::stops::Stop;
 use crate::write::{Budget, ROW, Writer};
 use crate::{ContentId, Error, FolderId, Hash, LineId, PushId, Repository, Result, RunId, SnapshotId, lock};
 
@@ -144,7 +145,7 @@ impl Ingest {
         let kept = resume::Kept::of(&transaction, push, writer.ids.next(&transaction, "contents")?)?;
         let base = Snapshot::newest(&transaction, line)?;
         let damaged = heal::damaged(&transaction)?;
-        transaction.commit()?;
+        Stop::PushBegun.around(|| transaction.commit())?;
         drop(connection);
         Ok(Ingest {
             repository: repository.clone(),
@@ -243,6 +244,6 @@ fn find_line(repository: &Repository, options: &PushOptions) -> Result<(LineId, 
             (line, root)
         }
     };
-    transaction.commit()?;
+    Stop::LineMade.around(|| transaction.commit())?;
     Ok(line)
 }

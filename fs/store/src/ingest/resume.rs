@@ -29,6 +29,7 @@ use crate::catalog::{Content, Run, parts};
 use crate::ingest::{Ingest, drop_runs, release};
 use crate::lock;
 use crate::read::{FrameError, stored_frame};
+use crate::stops::Stop;
 use crate::tree_hash::Value;
 use crate::{ContentId, Error, Hash, PushId, Result, RunId};
 
@@ -140,7 +141,7 @@ impl Ingest {
 
     fn drop_kept_run(&self, run: &Run) -> Result<()> {
         let push = self.writer.push;
-        self.repository.in_transaction(|transaction| {
+        self.repository.in_transaction(Stop::KeptRunDropped, |transaction| {
             let shared = shared_runs(transaction, push)?;
             drop_file(transaction, push, run.file)?;
             drop_incomplete(transaction, push)?;
@@ -228,7 +229,7 @@ impl Ingest {
         }
         // Not all that nothing names: rows of what this push sends may wait to be flushed.
         drop_runs(&transaction, &freed, Some(self.writer.push))?;
-        transaction.commit()?;
+        Stop::UnclaimedDropped.around(|| transaction.commit())?;
         drop(connection);
         Ok(self.repository.unlink_dead()?.1 > 0)
     }

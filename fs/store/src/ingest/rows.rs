@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use crate::catalog::{Content, Entry, FRAME_ROW, Part, Run, take};
 use crate::ingest::Ingest;
 use crate::meta::{encode_extents, encode_xattrs};
+use crate::stops::Stop;
 use crate::write::ROW;
 use crate::{ContentId, EntryId, FolderId, Kind, Owner, Result, RunId};
 
@@ -140,7 +141,7 @@ impl Ingest {
             insert(&transaction, row, self.writer.push, &mut self.rows.owners)?;
         }
         self.writer.record_sealed(&transaction)?;
-        transaction.commit()?;
+        Stop::RowsFlushed.around(|| transaction.commit())?;
         self.recent.clear();
         Ok(())
     }

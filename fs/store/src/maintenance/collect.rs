@@ -22,6 +22,7 @@ use crate::catalog::Content;
 use crate::delta::{Extent, MOST_COMPOSED, Map, Match, Piece, Source, invert};
 use crate::ingest::{drop_runs, release, write_delta};
 use crate::maintenance::Step;
+use crate::stops::Stop;
 use crate::{ContentId, Repository, Result};
 
 impl Repository {
@@ -53,7 +54,7 @@ impl Repository {
     pub(super) fn drop_free(&self, room: Room) -> Result<u64> {
         let mut gone = 0;
         while !free(&*self.connection()?, room)?.is_empty() {
-            gone += self.in_transaction(|transaction| {
+            gone += self.in_transaction(Stop::FreeDropped, |transaction| {
                 let free = free(transaction, room)?.into_iter();
                 free.map(|content| drop_content(transaction, content).map(u64::from))
                     .sum::<Result<u64>>()
@@ -161,12 +162,12 @@ impl Repository {
         let reader = self.open_content(dependent)?;
         let mut step = Step::begin(self)?;
         let conversion = write_delta(&mut step.writer, old, onto, &pieces, &reader)?;
-        step.commit(|connection| conversion.apply(connection))
+        step.commit(Stop::Rebased, |connection| conversion.apply(connection))
     }
 
     /// Deletes a content if nothing names it and nothing depends on it; either way it is settled.
     fn drop_content(&self, content: ContentId) -> Result<bool> {
-        let is_gone = self.in_transaction(|transaction| drop_content(transaction, content))?;
+        let is_gone = self.in_transaction(Stop::ContentSettled, |transaction| drop_content(transaction, content))?;
         self.unlink_dead()?;
         Ok(is_gone)
     }

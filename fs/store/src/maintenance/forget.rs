@@ -22,6 +22,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use crate::ballast::Room;
 use crate::lock::Lock;
+use crate::stops::Stop;
 use crate::{ContentId, EntryId, Error, LineId, Repository, Result, SnapshotId, lock};
 
 // Statements on entries under the writer's lock. Those on closed ones say 9223372036854775807,
@@ -147,7 +148,7 @@ impl Repository {
                 transaction.execute(GOES, [snapshot])?;
                 forgotten.snapshots += transaction.execute("DELETE FROM snapshots WHERE id = ?1", [snapshot])? as u64;
             }
-            transaction.commit()?;
+            Stop::SnapshotsForgotten.around(|| transaction.commit())?;
             return Ok(forgotten);
         }
     }
@@ -155,7 +156,7 @@ impl Repository {
     /// Deletes the entries of snapshots that are gone from the midst of their lines; gives how many.
     fn drop_going(&self, room: Room) -> Result<u64> {
         let mut entries = 0;
-        while let Some(deleted) = self.in_transaction(|transaction| drop_some_going(transaction, room))? {
+        while let Some(deleted) = self.in_transaction(Stop::GoingDropped, |rows| drop_some_going(rows, room))? {
             entries += deleted;
             self.after_step(room)?;
         }

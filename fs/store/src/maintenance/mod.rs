@@ -22,6 +22,7 @@ use rusqlite::{Transaction, TransactionBehavior};
 
 use crate::ballast::Room;
 use crate::lock::Lock;
+use crate::stops::Stop;
 use crate::write::{Unlimited, Writer};
 use crate::{PushId, Repository, Result, RunId, lock};
 
@@ -42,8 +43,8 @@ impl Step {
         })
     }
 
-    /// Makes the files durable, then changes rows by `change`, which gives the runs that it freed.
-    fn commit(mut self, change: impl FnOnce(&Transaction<'_>) -> Result<Vec<RunId>>) -> Result<()> {
+    /// Makes the files durable, then changes rows by `change`, which gives the runs that it freed; `stop` is the commit.
+    fn commit(mut self, stop: Stop, change: impl FnOnce(&Transaction<'_>) -> Result<Vec<RunId>>) -> Result<()> {
         let repository = self.writer.repository.clone();
         let result = self.writer.sync().and_then(|()| {
             let _writer = lock::writer(repository.path())?;
@@ -52,7 +53,7 @@ impl Step {
             let freed = change(&transaction)?;
             self.writer.commit_files(&transaction)?;
             crate::ingest::drop_runs(&transaction, &freed, None)?;
-            Ok(transaction.commit()?)
+            Ok(stop.around(|| transaction.commit())?)
         });
         if result.is_err() {
             let _ = repository.sweep_push(self.writer.push, Room::Enough);

@@ -19,6 +19,7 @@ use crate::ingest::release;
 use crate::layout::{FileKind, GROUP};
 use crate::maintenance::Step;
 use crate::read::{Stretch, stored_frame};
+use crate::stops::Stop;
 use crate::write::{Writer, unify};
 use crate::{ContentId, Error, FileId, Hash, Repository, Result, RunId};
 
@@ -70,7 +71,7 @@ impl Repository {
             }
         }
         block.flush(&mut step.writer, &mut moves)?;
-        step.commit(|connection| moves.apply(connection, pack))
+        step.commit(Stop::Repacked, |connection| moves.apply(connection, pack))
     }
 
     /// Packs of which too little is alive, contents that share a frame counted one by one.

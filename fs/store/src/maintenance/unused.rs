@@ -9,6 +9,7 @@
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
+use crate::stops::Stop;
 use crate::{Repository, Result, lock};
 
 /// What owners and attributes take together at the least, in bytes, for their users to be looked for.
@@ -100,7 +101,7 @@ impl Repository {
         for id in ids {
             transaction.prepare_cached(shared.delete)?.execute([id])?;
         }
-        transaction.commit()?;
+        Stop::UnusedDropped.around(|| transaction.commit())?;
         Ok(true)
     }
 }

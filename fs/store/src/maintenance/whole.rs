@@ -11,6 +11,7 @@ use crate::frame::Frame;
 use crate::ingest::release;
 use crate::layout::{GROUP, MEDIUM, SEGMENT};
 use crate::maintenance::{Step, remember_base};
+use crate::stops::Stop;
 use crate::tree_hash::{self, Value, group_value, segment_value};
 use crate::write::{Writer, unify};
 use crate::{ContentId, Error, Hash, Repository, Result, RunId};
@@ -32,7 +33,7 @@ impl Repository {
         };
         let mut step = Step::begin(self)?;
         let copy = write_copy(&mut step.writer, content)?;
-        step.commit(|connection| copy.apply(connection))
+        step.commit(Stop::MadeWhole, |connection| copy.apply(connection))
     }
 }
 

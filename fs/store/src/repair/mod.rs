@@ -29,6 +29,7 @@ use crate::error::IoContext;
 use crate::ingest::heal;
 use crate::layout;
 use crate::repository::{renew_config, renew_id};
+use crate::stops::Stop;
 use crate::{Damage, Error, Repository, Result, TellProgress, lock};
 
 /// What a repair found and did.
@@ -116,7 +117,7 @@ impl Repository {
         if dry_run || repaired.damages.is_empty() {
             return Ok(repaired);
         }
-        let healed = self.in_transaction(|transaction| {
+        let healed = self.in_transaction(Stop::Healed, |transaction| {
             let (healed, freed) = heal(transaction, None)?;
             crate::ingest::drop_runs(transaction, &freed, None)?;
             Ok(healed)
@@ -191,13 +192,17 @@ fn put_in_place(repository: &Path, folder: &Path) -> Result<()> {
         return Ok(());
     }
     for beside in ["sqlite3-wal", "sqlite3-shm"] {
-        let _ = std::fs::remove_file(old.with_extension(beside));
+        let _ = Stop::OldLogRemoved.around(|| std::fs::remove_file(old.with_extension(beside)));
     }
     let new = layout::catalog(folder);
-    File::open(&new).and_then(|file| file.sync_all()).at(&new)?;
-    std::fs::rename(&new, &old).at(&old)?;
-    File::open(repository)
-        .and_then(|folder| folder.sync_all())
+    Stop::NewCatalogSynced
+        .around(|| File::open(&new).and_then(|file| file.sync_all()))
+        .at(&new)?;
+    Stop::NewCatalogRenamed
+        .around(|| std::fs::rename(&new, &old))
+        .at(&old)?;
+    Stop::NewCatalogFolderSynced
+        .around(|| File::open(repository).and_then(|folder| folder.sync_all()))
         .at(repository)
 }
 
@@ -206,7 +211,9 @@ fn replace_through(old: &PathBuf, new: &PathBuf) -> Result<()> {
     let mut target = Connection::open_with_flags(old, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     target.busy_timeout(crate::catalog::BUSY)?;
     target.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-    Backup::new(&source, &mut target)?.run_to_completion(10_000, std::time::Duration::ZERO, None)?;
+    let backup = Backup::new(&source, &mut target)?;
+    Stop::CatalogReplaced.around(|| backup.run_to_completion(10_000, std::time::Duration::ZERO, None))?;
+    drop(backup);
     target.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     Ok(())
 }

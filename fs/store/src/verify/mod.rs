@@ -30,6 +30,7 @@ use rusqlite::{Connection, ErrorCode};
 use crate::catalog::{DamagedSnapshot, Snapshot};
 use crate::paths::{Paths, Timeline};
 use crate::read::is_lost;
+use crate::stops::Stop;
 use crate::{ContentId, Error, FolderId, Hash, LineId, Repository, Result, SnapshotId, TellProgress};
 
 pub(crate) use bytes::hash_of;
@@ -191,7 +192,7 @@ impl<'a> Verifier<'a> {
         if self.repository.is_read_only() || (self.reported.is_empty() && self.recovered.is_empty()) {
             return;
         }
-        let written = self.repository.in_transaction(|rows| {
+        let written = self.repository.in_transaction(Stop::DamageNoted, |rows| {
             for id in &self.recovered {
                 rows.execute("DELETE FROM damaged WHERE content = ?1", [id])?;
             }

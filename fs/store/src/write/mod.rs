@@ -26,6 +26,7 @@ use crate::catalog::{FrameRow, IdAllocator, Run, stored_check};
 use crate::error::IoContext;
 use crate::frame::{Encoding, Frame};
 use crate::layout::{FileKind, PACK, stored_file};
+use crate::stops::Stop;
 use crate::tree_hash::Value;
 use crate::{Error, FileId, PushId, Repository, Result, RunId};
 
@@ -213,7 +214,9 @@ impl Writer {
             return Ok(());
         }
         for folder in folders {
-            File::open(&folder).and_then(|folder| folder.sync_all()).at(&folder)?;
+            Stop::FolderSynced
+                .around(|| File::open(&folder).and_then(|folder| folder.sync_all()))
+                .at(&folder)?;
         }
         Ok(())
     }
@@ -275,7 +278,7 @@ impl Writer {
                 .prepare_cached("INSERT INTO files (id, kind, bytes, push, dead) VALUES (?1, ?2, 0, ?3, 0)")?
                 .execute((id, kind as i64, self.push))?;
         }
-        transaction.commit()?;
+        Stop::FilesRegistered.around(|| transaction.commit())?;
         // Only now: a file whose row is not there would be swept by nobody.
         self.reserved[kind as usize].extend(ids);
         Ok(self.reserved[kind as usize].pop_front().expect("just registered"))

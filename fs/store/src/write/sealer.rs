@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
 use crate::error::IoContext;
+use crate::stops::Stop;
 use crate::{FileId, Result};
 
 /// Files that may wait behind the one that the disk is at. A push that dies loses them.
@@ -112,10 +113,10 @@ fn work(to_do: &Receiver<Complete>, done: &Sender<Fsynced>) {
 }
 
 fn fsync(complete: Complete) -> Fsynced {
-    let result = match cfg!(feature = "fault-no-file-sync") {
+    let result = Stop::FileSynced.around(|| match cfg!(feature = "fault-no-file-sync") {
         true => Ok(()),
         false => complete.file.sync_all(),
-    };
+    });
     (complete.id, complete.bytes, complete.path, result)
 }
 

@@ -13,6 +13,7 @@ use crate::error::IoContext;
 use crate::ingest::drop_runs;
 use crate::layout::{FileKind, SEGMENT, stored_file};
 use crate::lock::{self, Lock};
+use crate::stops::Stop;
 use crate::sweep::CONDEMNED;
 use crate::{ContentId, Error, FileId, LineId, PushId, Repository, Result, RunId};
 
@@ -55,7 +56,7 @@ fn begun(repository: &Repository, push: PushId) -> Result<Option<i64>> {
 fn clear(repository: &Arc<Repository>, push: PushId) -> Result<()> {
     let incomplete = incomplete_files(repository, push)?;
     repository.drop_tree(push, Room::Enough)?;
-    repository.in_transaction(|transaction| {
+    repository.in_transaction(Stop::ClaimCleared, |transaction| {
         let shared = shared_runs(transaction, push)?;
         for file in incomplete {
             drop_file(transaction, push, file)?;
@@ -89,10 +90,13 @@ impl Repository {
             .optional()?;
         // A step of maintenance told none.
         let Some((entry, snapshot)) = tree else { return Ok(()) };
-        while self.in_transaction(|transaction| drop_entries(transaction, (entry, snapshot, room.rows())))? > 0 {
+        let some = |rows: &Transaction<'_>| drop_entries(rows, (entry, snapshot, room.rows()));
+        while self.in_transaction(Stop::EntriesDropped, some)? > 0 {
             self.after_step(room)?;
         }
-        self.in_transaction(|transaction| Ok(transaction.execute("DELETE FROM closings WHERE push = ?1", [push])?))?;
+        self.in_transaction(Stop::ClosingsDropped, |rows| {
+            Ok(rows.execute("DELETE FROM closings WHERE push = ?1", [push])?)
+        })?;
         Ok(())
     }
 }
@@ -142,7 +146,9 @@ fn incomplete_files(repository: &Repository, push: PushId) -> Result<Vec<FileId>
         folders.extend(ancestors.map(Path::to_owned));
     }
     for folder in folders {
-        File::open(&folder).and_then(|folder| folder.sync_all()).at(&folder)?;
+        Stop::ClaimedFolderSynced
+            .around(|| File::open(&folder).and_then(|folder| folder.sync_all()))
+            .at(&folder)?;
     }
     Ok(incomplete.into_iter().map(|(id, ..)| id).collect())
 }
