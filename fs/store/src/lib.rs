@@ -16,6 +16,7 @@ mod catalog;
 pub mod delta;
 mod error;
 mod frame;
+mod half_made;
 mod history;
 mod ids;
 mod ingest;

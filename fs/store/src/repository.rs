@@ -29,7 +29,7 @@ use crate::layout::{self, FORMAT, FileKind};
 use crate::read::Caches;
 use crate::stops::Stop;
 use crate::time::{Clock, SystemClock};
-use crate::{Error, Result};
+use crate::{Error, Result, half_made};
 
 /// An open repository.
 pub struct Repository {
@@ -66,22 +66,20 @@ pub fn parse_compression(text: &str) -> std::result::Result<Compression, String>
 }
 
 impl Repository {
-    /// Makes a repository in a new or an empty folder. A new one is for its owner only: whoever could read it
-    /// could read all that is backed up, and hold its locks.
+    /// Makes a repository in a new or an empty folder, or in one where that was broken off. A new one is for its owner
+    /// only: whoever could read it could read all that is backed up, and hold its locks.
     ///
     /// # Errors
     /// [`Error::NotEmpty`] if something is there already.
     pub fn init(path: &Path, compression: Compression) -> Result<Self> {
         make_folder(path)?;
-        if std::fs::read_dir(path).at(path)?.next().is_some() {
-            return Err(Error::NotEmpty(path.to_owned()));
-        }
+        let _making = half_made::clear(path)?;
         for folder in FileKind::ALL.map(FileKind::folder) {
             let folder = path.join(folder);
-            std::fs::create_dir(&folder).at(&folder)?;
+            std::fs::create_dir_all(&folder).at(&folder)?;
         }
         let locks = layout::locks(path);
-        std::fs::create_dir(&locks).at(&locks)?;
+        std::fs::create_dir_all(&locks).at(&locks)?;
         catalog::create(path)?;
         crate::ballast::hold(path)?;
         // Written last: a folder without it is not a repository, whatever else is there.

@@ -27,6 +27,7 @@ macro_rules! stops {
 
 stops! {
     // A repository is made.
+    HalfMadeRemoved: "half-made repository: unlink",
     ConfigSynced: "yore.toml: fsync",
     ConfigRenamed: "yore.toml: rename",
     ConfigFolderSynced: "yore.toml: folder fsync",
