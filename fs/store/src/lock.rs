@@ -3,7 +3,7 @@
 //! `flock` on files in `REPO/locks`: a lock dies with its process, so a stale lock file
 //! means nothing. `writer` covers commits and steps of maintenance, seconds at most;
 //! `line-N` keeps one push of a line at a time; `push-N` tells that push N lives, so that
-//! nobody sweeps what it has not committed yet; `maintenance` lets one forget and collect at a time.
+//! nobody sweeps what it has not committed yet, and who is killed leaves its file to the next sweep; `maintenance` lets one forget and collect at a time.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -99,7 +99,13 @@ pub fn dead_push(repository: &Path, push: PushId) -> Result<Lock> {
     Ok(acquire(path, true, true)?.expect("a lock that is waited for is got"))
 }
 
-/// How many pushes, or steps of maintenance, live.
+/// Takes the lock of a number that was never given before. Somebody who looks for locks of the dead may have it for a
+/// moment, which is waited for.
+pub fn new_push(repository: &Path, push: PushId) -> Result<Lock> {
+    dead_push(repository, push)
+}
+
+/// How many pushes, or steps of maintenance, live. The files of locks of dead ones go.
 pub fn held_pushes(repository: &Path) -> Result<usize> {
     let folder = layout::locks(repository);
     let mut held = 0;

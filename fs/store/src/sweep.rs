@@ -71,6 +71,8 @@ impl Repository {
                 }
             }
             swept.add(self.unlink_dead()?);
+            // Who died before any row had its number is in none: only its lock's file is left.
+            lock::held_pushes(self.path())?;
             Ok(swept)
         })
     }
@@ -238,5 +240,23 @@ fn unlink(path: &Path) -> Result<Option<u64>> {
         Ok(()) => Ok(Some(length)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).at(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::layout;
+    use crate::testing::Bench;
+
+    #[test]
+    fn the_lock_of_who_was_killed_before_any_row_had_his_number_goes() {
+        let bench = Bench::new();
+        let lock = |number: i64| layout::locks(bench.repository.path()).join(format!("push-{number}"));
+        let alive = bench.begin("host");
+        let number = bench.number("SELECT id FROM pushes");
+        std::fs::write(lock(number + 1), "").unwrap();
+        bench.repository.sweep().unwrap();
+        assert!(lock(number).exists() && !lock(number + 1).exists());
+        drop(alive);
     }
 }

@@ -127,10 +127,7 @@ impl Ingest {
             Some(claimed) => claimed,
             None => {
                 let push = PushId(crate::catalog::take(&*repository.connection()?, "pushes", 1)?);
-                (
-                    push,
-                    lock::push(repository.path(), push)?.expect("nobody else has this number"),
-                )
+                (push, lock::new_push(repository.path(), push)?)
             }
         };
         let mut connection = repository.connection()?;

@@ -36,7 +36,7 @@ impl Step {
     fn begin(repository: &Arc<Repository>) -> Result<Self> {
         repository.writable()?;
         let push = PushId(crate::catalog::take(&*repository.connection()?, "pushes", 1)?);
-        let alive = lock::push(repository.path(), push)?.expect("nobody else has this number");
+        let alive = lock::new_push(repository.path(), push)?;
         Ok(Step {
             writer: Writer::new(repository.clone(), push, Box::new(Unlimited)),
             _alive: alive,
