@@ -35,6 +35,9 @@ impl Drop for Lock {
         if self.remove {
             let _ = Stop::LockRemoved.around(|| std::fs::remove_file(&self.path));
         }
+        // Closing is not enough: a process that another thread is just starting has all our files until it is another
+        // program, and would hold the lock as long.
+        let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
 
@@ -122,4 +125,22 @@ pub fn held_pushes(repository: &Path) -> Result<usize> {
 /// Takes the lock that says that a push lives; `None` if it does.
 pub fn push(repository: &Path, push: PushId) -> Result<Option<Lock>> {
     acquire(layout::locks(repository).join(format!("push-{push}")), false, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Bench;
+
+    #[test]
+    fn a_process_that_is_being_started_does_not_hold_what_was_let_go() {
+        let bench = Bench::new();
+        let lock = |wanted| line(bench.repository.path(), LineId(wanted)).unwrap();
+        let held = lock(1).unwrap();
+        // As the child of a fork has it.
+        let _inherited = held.file.try_clone().unwrap();
+        assert!(lock(1).is_none());
+        drop(held);
+        assert!(lock(1).is_some());
+    }
 }
