@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod daemon;
+pub mod killed;
 pub mod machine;
 pub mod model;
 pub mod power;
