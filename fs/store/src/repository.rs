@@ -302,9 +302,16 @@ fn write_config(repository: &Path, config: &Config) -> Result<()> {
 
 /// Writes `yore.toml` anew if it is not there or cannot be read; says whether that is so. Its identity is lost then, and
 /// with it what machines remember of the repository.
-pub(crate) fn renew_config(repository: &Path, dry_run: bool) -> Result<bool> {
+///
+/// Both it and the catalog say the version. A later one in one of them alone is damage: in `yore.toml`, if that cannot be
+/// read, or if the catalog, which says `catalog`, has ours.
+///
+/// # Errors
+/// [`Error::Future`] if it is, or may be, a later version.
+pub(crate) fn renew_config(repository: &Path, catalog: Option<u32>, dry_run: bool) -> Result<bool> {
     match read_config(repository) {
-        Err(Error::NotARepository(_) | Error::Config { .. }) => {}
+        Err(Error::NotARepository(_) | Error::Config { .. }) => known(repository, catalog.unwrap_or(FORMAT))?,
+        Err(Error::Future { .. }) if catalog == Some(FORMAT) => {}
         read => return read.map(|_| false),
     }
     if !dry_run {
@@ -323,6 +330,18 @@ pub(crate) fn renew_config(repository: &Path, dry_run: bool) -> Result<bool> {
     Ok(true)
 }
 
+/// Refuses a later version.
+fn known(repository: &Path, found: u32) -> Result<()> {
+    match found > FORMAT {
+        true => Err(Error::Future {
+            path: repository.to_owned(),
+            found,
+            known: FORMAT,
+        }),
+        false => Ok(()),
+    }
+}
+
 /// Gives a repository another identity, for which nobody remembers anything.
 pub(crate) fn renew_id(repository: &Path) -> Result<()> {
     let config = Config {
@@ -338,25 +357,19 @@ fn read_config(repository: &Path) -> Result<Config> {
         path: path.clone(),
         message,
     };
-    let text = match std::fs::read_to_string(&path) {
+    let bytes = match std::fs::read(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(Error::NotARepository(repository.to_owned()));
         }
-        text => text.at(&path)?,
+        bytes => bytes.at(&path)?,
     };
+    let text = String::from_utf8(bytes).map_err(|_| broken("is no text".into()))?;
     // The version first: a later format may have keys that we would take for mistakes.
     let table: toml::Table = text
         .parse()
         .map_err(|error: toml::de::Error| broken(error.message().to_owned()))?;
-    match table.get("format").and_then(|format| format.as_integer()) {
-        Some(format) if format > i64::from(FORMAT) => {
-            return Err(Error::Future {
-                path: repository.to_owned(),
-                found: format as u32,
-                known: FORMAT,
-            });
-        }
-        _ => {}
+    if let Some(format) = table.get("format").and_then(|format| format.as_integer()) {
+        known(repository, u32::try_from(format.max(0)).unwrap_or(u32::MAX))?;
     }
     let config: Config = toml::from_str(&text).map_err(|error| broken(error.message().to_owned()))?;
     parse_compression(&config.compression).map_err(broken)?;

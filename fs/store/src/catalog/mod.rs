@@ -110,6 +110,12 @@ pub fn probe(repository: &Path) -> Result<Access> {
     Err(failure.expect("at least one way was tried"))
 }
 
+/// The version that a catalog says it has, without a look at anything else in it; `None` if it cannot be read.
+pub fn says_format(repository: &Path) -> Option<u32> {
+    let says = open(repository, Access::Read).and_then(|connection| version(&connection));
+    says.ok()
+}
+
 fn is_full(error: &Error) -> bool {
     use rusqlite::ErrorCode::{CannotOpen, DiskFull, SystemIoFailure};
     matches!(error, Error::Catalog(rusqlite::Error::SqliteFailure(failure, _))

@@ -27,10 +27,10 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::error::IoContext;
 use crate::ingest::heal;
-use crate::layout;
+use crate::layout::{self, FORMAT};
 use crate::repository::{renew_config, renew_id};
 use crate::stops::Stop;
-use crate::{Damage, Error, Repository, Result, TellProgress, lock};
+use crate::{Damage, Error, Repository, Result, TellProgress, catalog, lock};
 
 /// What a repair found and did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,11 +78,13 @@ impl Repository {
         std::fs::create_dir_all(&locks).at(&locks)?;
         let _maintenance = lock::maintenance(&path)?;
         nobody_pushes(&path)?;
+        let says = catalog::says_format(&path);
         let mut repaired = Repaired {
-            config: renew_config(&path, dry_run)?,
+            config: renew_config(&path, says, dry_run)?,
             ..Repaired::default()
         };
-        if !is_catalog_sound(&path) {
+        // Its version is what `yore.toml` says as well, or it is damaged.
+        if says.is_some_and(|says| says != FORMAT) || !is_catalog_sound(&path) {
             repaired.catalog = Some(rebuild_catalog(&path, dry_run)?);
             // Machines remember what the newest snapshot has, and would not send what is missing from it now.
             if !dry_run && !repaired.config {

@@ -1,7 +1,8 @@
 //! A new catalog from what can be read of the damaged one and of its copies.
 //!
 //! 1. rows of the damaged one, as far as they can be read;
-//! 2. owners and attributes, which have no checks, are those of a copy where that makes their entries sound;
+//! 2. lines, owners and attributes, which have no checks, are those of a copy where that makes their snapshots and
+//!    entries sound;
 //! 3. what is not what it was goes, and makes a gap like what could not be read;
 //! 4. gaps are filled from the copies, the newest first; what of that is not sound goes again;
 //! 5. work in hand goes: what dead pushes had sent is sent again;
@@ -15,7 +16,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::salvage::{Gap, TABLES, Table};
 use super::{Rebuilt, rows, snapshots};
-use crate::catalog::{self, ALIVE};
+use crate::catalog::{self, ALIVE, Snapshot};
 use crate::layout::{self, FileKind, stored_file};
 use crate::{Error, FileId, Result};
 
@@ -152,6 +153,12 @@ fn take_from(
     is_first: bool,
     rebuilt: &mut Rebuilt,
 ) -> Result<()> {
+    for (table, references) in REFERENCES {
+        new.execute(
+            &format!("INSERT OR IGNORE INTO main.{table} SELECT * FROM copy.{table} WHERE id IN ({references})"),
+            [],
+        )?;
+    }
     for referred in REFERRED {
         referred.mend(new)?;
     }
@@ -187,16 +194,39 @@ fn still_missing(new: &Connection, one: &Missing) -> Result<Vec<Gap>> {
     Ok(missing)
 }
 
-/// Rows without checks, that those of entries cover.
+/// What others name of the tables without checks. A page of another table in the place of theirs reads without an
+/// error, so that what is lost with it makes no gap.
+const REFERENCES: [(&str, &str); 4] = [
+    (
+        "lines",
+        "SELECT line FROM main.snapshots UNION SELECT line FROM main.folders",
+    ),
+    (
+        "folders",
+        "SELECT folder FROM main.entries UNION SELECT child FROM main.entries UNION SELECT root FROM main.lines",
+    ),
+    ("owners", "SELECT owner FROM main.entries"),
+    (
+        "attributes",
+        "SELECT xattrs FROM main.entries UNION SELECT data FROM main.entries",
+    ),
+];
+
+/// Rows without checks, that those of entries or snapshots cover.
 struct Referred {
     table: &'static str,
     /// All of a row but its number.
     columns: &'static str,
-    /// The entries that name row ?1.
+    /// The entries that name row ?1; of a line its snapshots do.
     entries: &'static str,
 }
 
-const REFERRED: [Referred; 2] = [
+const REFERRED: [Referred; 3] = [
+    Referred {
+        table: "lines",
+        columns: "host, roots, root",
+        entries: "",
+    },
     Referred {
         table: "owners",
         columns: "uid, gid, user, \"group\"",
@@ -240,8 +270,11 @@ impl Referred {
         Ok(())
     }
 
-    /// Whether any entry that names a row is what it was.
+    /// Whether any entry that names a row, or any snapshot of a line, is what it was.
     fn is_sound(&self, new: &Connection, id: i64) -> Result<bool> {
+        if self.table == "lines" {
+            return Ok(!Snapshot::find(new, "WHERE s.line = ?1", [id])?.0.is_empty());
+        }
         let mut entries = new.prepare_cached(self.entries)?;
         let mut rows = entries.query([id])?;
         while let Some(row) = rows.next()? {

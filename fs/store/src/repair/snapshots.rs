@@ -20,6 +20,7 @@ pub(super) fn revive(new: &Connection) -> Result<u64> {
         .prepare(
             "SELECT DISTINCT f.line, e.first FROM entries e
                JOIN folders f ON f.id = CASE e.folder WHEN 0 THEN e.child ELSE e.folder END
+               JOIN lines l ON l.id = f.line
              WHERE e.first > coalesce((SELECT max(id) FROM snapshots s WHERE s.line = f.line), 0) ORDER BY e.first",
         )?
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?

@@ -99,6 +99,9 @@ fn rows_that_have_changed_come_from_the_copy() {
         "UPDATE parts SET value = zeroblob(32) WHERE segment = 0 AND content = (SELECT min(content) FROM parts)",
         "UPDATE snapshots SET time = time + 5 WHERE id = 1",
         "UPDATE owners SET uid = uid + 1",
+        "DELETE FROM owners",
+        "UPDATE lines SET root = root + 1",
+        "DELETE FROM lines",
         "UPDATE files SET kind = 2 WHERE id = 1",
     ] {
         let (bench, made) = history();
@@ -218,4 +221,40 @@ fn a_running_push_is_not_cut_off() {
     assert!(matches!(repaired, Err(Error::Busy(_))), "{repaired:?}");
     drop(push);
     assert_eq!(repair(&bench), Repaired::default());
+}
+
+#[test]
+fn a_line_that_no_copy_has_is_told() {
+    let (bench, _) = history();
+    std::fs::remove_dir_all(bench.repository.path().join("catalog.old")).unwrap();
+    bench.sql("DELETE FROM lines");
+    assert!(is_told(&repair(&bench)));
+    bench.reopened().snapshots().unwrap();
+}
+
+#[test]
+fn a_version_that_only_one_says_is_damage_and_one_that_both_say_is_another_yores() {
+    let later = b"format = 3\nnew = true\n";
+    for config in [&b"\xff\xfe no text"[..], later] {
+        let (bench, _) = history();
+        let before = all_of(&bench);
+        std::fs::write(layout::config(bench.repository.path()), config).unwrap();
+        assert!(Repository::open(bench.repository.path()).is_err());
+        assert!(repair(&bench).config);
+        assert!(all_of(&bench) == before);
+    }
+    let (bench, _) = history();
+    let before = all_of(&bench);
+    bench.sql("PRAGMA user_version = 3");
+    let repaired = repair(&bench);
+    assert!(repaired.catalog.is_some() && !repaired.config, "{repaired:?}");
+    assert!(all_of(&bench) == before);
+    for config in [&b"\xff\xfe no text"[..], later] {
+        let (bench, _) = history();
+        bench.sql("PRAGMA user_version = 3");
+        std::fs::write(layout::config(bench.repository.path()), config).unwrap();
+        let repaired = Repository::repair(bench.repository.path(), false, &mut |_, _| Ok(()));
+        assert!(matches!(repaired, Err(Error::Future { found: 3, .. })), "{repaired:?}");
+        assert_eq!(std::fs::read(layout::config(bench.repository.path())).unwrap(), config);
+    }
 }
