@@ -270,7 +270,7 @@ impl Writer {
     fn register(&mut self, kind: FileKind) -> Result<FileId> {
         let mut connection = self.repository.connection()?;
         let count = if kind == FileKind::Head { RESERVE } else { 1 };
-        let ids = (0..count).map(|_| Ok(FileId(self.ids.next(&connection, "files")?)));
+        let ids = (0..count).map(|_| unused(&self.repository, &mut self.ids, &connection));
         let ids = ids.collect::<Result<Vec<_>>>()?;
         let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         for id in &ids {
@@ -282,6 +282,18 @@ impl Writer {
         // Only now: a file whose row is not there would be swept by nobody.
         self.reserved[kind as usize].extend(ids);
         Ok(self.reserved[kind as usize].pop_front().expect("just registered"))
+    }
+}
+
+/// The next number that no file has. There may be some that the catalog does not know of: it may be an older copy, put
+/// in place by hand, and what a later one knew is not to be written over.
+fn unused(repository: &Repository, ids: &mut IdAllocator, connection: &rusqlite::Connection) -> Result<FileId> {
+    loop {
+        let id = FileId(ids.next(connection, "files")?);
+        let is_there = |kind| stored_file(repository.path(), kind, id).symlink_metadata().is_ok();
+        if !FileKind::ALL.into_iter().any(is_there) {
+            return Ok(id);
+        }
     }
 }
 
@@ -313,4 +325,31 @@ pub(crate) fn unify(frames: Vec<(Frame, Value)>) -> (Encoding, Vec<(Vec<u8>, Fra
         (bytes, row)
     });
     (encoding, stored.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::FileId;
+    use crate::layout::{FileKind, stored_file};
+    use crate::testing::{Bench, file};
+
+    #[test]
+    fn a_file_that_the_catalog_does_not_know_is_left_alone() {
+        let bench = Bench::new();
+        bench.push("host", |push| file(push, "file", b"bytes"));
+        // As it is when an older copy of the catalog was put in place.
+        let next = bench.number("SELECT next FROM next_ids WHERE name = 'files'");
+        for (number, kind) in FileKind::ALL.into_iter().enumerate() {
+            let path = stored_file(bench.repository.path(), kind, FileId(next + number as i64));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, b"of a later snapshot").unwrap();
+        }
+        bench.push("host", |push| file(push, "another", b"more bytes"));
+        bench.repository.sweep_all().unwrap();
+        for (number, kind) in FileKind::ALL.into_iter().enumerate() {
+            let path = stored_file(bench.repository.path(), kind, FileId(next + number as i64));
+            assert_eq!(std::fs::read(path).unwrap(), b"of a later snapshot");
+        }
+        assert_eq!(bench.number("SELECT max(id) FROM files"), next + 3);
+    }
 }
