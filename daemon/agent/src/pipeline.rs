@@ -149,6 +149,15 @@ impl Pipeline {
     }
 }
 
+impl Drop for Pipeline {
+    /// Waits until the destination is let go of: its push may be begun anew at once.
+    fn drop(&mut self) {
+        if self.receiver.is_some() {
+            let _ = self.end();
+        }
+    }
+}
+
 fn work(jobs: &Mutex<Receiver<Job>>) {
     loop {
         let job = jobs.lock().expect("no panic while held").recv();
@@ -180,4 +189,41 @@ fn receive(
         }
     }
     Ok(destination)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// Says when it is let go of, which takes a while.
+    struct Slow(Arc<AtomicBool>);
+
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            (0..1000).for_each(|_| thread::yield_now());
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    impl Destination for Slow {
+        fn deliver(&mut self, _message: Message) -> Result<()> {
+            Ok(())
+        }
+        fn commit(self: Box<Self>, _unread: u64) -> Result<Committed> {
+            Err(Error::Refused("it does not come to it".into()))
+        }
+        fn abort(self: Box<Self>, _failure: &str) {}
+        fn fail(self: Box<Self>, error: Error) -> Error {
+            error
+        }
+    }
+
+    #[test]
+    fn a_push_that_was_dropped_can_be_begun_again_at_once() {
+        let is_gone: Arc<AtomicBool> = Arc::default();
+        drop(Pipeline::start(Box::new(Slow(is_gone.clone()))));
+        assert!(is_gone.load(Ordering::SeqCst));
+    }
 }
