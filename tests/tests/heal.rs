@@ -73,3 +73,19 @@ fn a_server_asks_the_machine_for_what_is_damaged() {
     assert_eq!(laptop.yore(&["verify", "--read-data"]).status.code(), Some(0));
     assert_eq!(differences(&laptop.source(), &laptop.restored(&first, "restored")), "");
 }
+
+#[test]
+fn a_file_of_which_the_catalog_has_lost_the_content_comes_again() {
+    let stage = Stage::new();
+    fill(&stage.source());
+    stage.snapshot();
+    let catalog = rusqlite::Connection::open(stage.repository.path().join("catalog.sqlite3")).unwrap();
+    assert_eq!(
+        catalog.execute("DELETE FROM contents WHERE size = 300000", []).unwrap(),
+        1
+    );
+    // After a repair no machine remembers what the newest snapshot has.
+    fs::remove_dir_all(stage.folder.path().join("cache")).unwrap();
+    let next = stage.snapshot().snapshot.unwrap();
+    assert_eq!(differences(&stage.source(), &stage.restored(&next, "next")), "");
+}

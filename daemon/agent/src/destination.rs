@@ -274,7 +274,7 @@ impl Questions for Here {
                     levels.push(self.list_in(base, &entry, &mut entered)?);
                 }
                 None => {
-                    let hash = entry.content.map(|content| self.0.content_hash(content)).transpose()?;
+                    let hash = self.0.name_to_compare(&entry)?;
                     tell(Listed::Item(&entry, hash))?;
                 }
             }

@@ -345,10 +345,7 @@ fn list_base(session: &Session, repository: &Arc<Repository>, reply: &mut Reply)
                 stack.push((inside, 0));
             }
             None => {
-                let hash = entry
-                    .content
-                    .map(|content| repository.content_hash(content))
-                    .transpose()?;
+                let hash = repository.name_to_compare(&entry)?;
                 reply.push(Answer::Listed(ListedStep::Item { entry, hash }))?;
             }
         }

@@ -251,6 +251,15 @@ impl Repository {
             .map(|content| content.hash)
             .ok_or_else(|| Error::Damaged(format!("catalog: no content {id}")))
     }
+
+    /// The name of an entry's content, for who pushes and wants to know what he need not read. `None` if it has none, or
+    /// if the row of it is damaged: then that file is read, and what is lost comes again.
+    pub fn name_to_compare(&self, entry: &crate::Entry) -> Result<Option<Hash>> {
+        match entry.content.map(|content| self.content_hash(content)).transpose() {
+            Err(Error::Damaged(_)) => Ok(None),
+            name => name,
+        }
+    }
 }
 
 #[cfg(test)]
