@@ -50,6 +50,7 @@ fn what_was_sent_and_that_no_entry_names_does_not_stay() {
         host: "h".into(),
         roots: vec![b"/".to_vec()],
         tags: vec![],
+        made: None,
     };
     let mut ingest = Ingest::begin(&repository, options, Box::new(Unlimited)).unwrap();
     for bytes in [b"while it changed", b"as it was at end"] {

@@ -33,6 +33,8 @@ pub(crate) trait Questions {
     fn base_values(&self, hash: &Hash) -> Result<Option<BaseValues>>;
     /// The signature of ranges (offset, length) of a content, in whole blocks.
     fn signature(&self, hash: &Hash, ranges: &[(u64, u64)], block_len: u32) -> Result<Signature>;
+    /// Which contents it has whole.
+    fn has(&self, names: &[Hash]) -> Result<Vec<bool>>;
     /// Tells everything that the newest snapshot of the line has, folders before what is in them.
     fn listing(&self, base: &Snapshot, tell: &mut dyn FnMut(Listed<'_>) -> Result<()>) -> Result<()>;
 }
@@ -112,7 +114,8 @@ impl Destination {
         }
     }
 
-    fn begin_here(repository: &Arc<Repository>, options: PushOptions, limit: Option<u64>) -> Result<Self> {
+    /// Begins a push into a repository here.
+    pub fn begin_here(repository: &Arc<Repository>, options: PushOptions, limit: Option<u64>) -> Result<Self> {
         let budget: Box<dyn Budget> = match limit {
             Some(limit) => Box::new(Limit { limit, used: 0 }),
             None => Box::new(Unlimited),
@@ -190,6 +193,11 @@ impl Destination {
         self.questions.signature(hash, ranges, block_len)
     }
 
+    /// Which contents it has whole.
+    pub fn has(&self, names: &[Hash]) -> Result<Vec<bool>> {
+        self.questions.has(names)
+    }
+
     /// Tells everything that the newest snapshot of the line has, folders before what is in them.
     pub fn listing(&self, tell: &mut dyn FnMut(Listed<'_>) -> Result<()>) -> Result<()> {
         match &self.base {
@@ -255,6 +263,10 @@ impl Questions for Here {
         Ok(builder.finish())
     }
 
+    fn has(&self, names: &[Hash]) -> Result<Vec<bool>> {
+        self.0.has_whole(names)
+    }
+
     fn listing(&self, base: &Snapshot, tell: &mut dyn FnMut(Listed<'_>) -> Result<()>) -> Result<()> {
         let root = self.0.root(base.id)?;
         tell(Listed::Enter(&root))?;
@@ -310,6 +322,7 @@ mod tests {
             host: "host".into(),
             roots: vec![b"/".to_vec()],
             tags: vec![],
+            made: None,
         };
         let mut ingest = Ingest::begin(&repository, options, Box::new(Unlimited)).unwrap();
         for depth in 0..=DEPTH {

@@ -198,6 +198,7 @@ fn options(roots: &Roots, request: &SnapshotRequest) -> PushOptions {
         host: request.host.clone(),
         roots: roots.to_bytes(),
         tags: request.tags.clone(),
+        made: None,
     }
 }
 
@@ -249,7 +250,7 @@ fn attempt(
 }
 
 /// What a server is told of an error; nothing if somebody wanted the push to end.
-fn told(error: &AgentError) -> String {
+pub(crate) fn told(error: &AgentError) -> String {
     match error {
         AgentError::Stopped => String::new(),
         error => error.to_string(),

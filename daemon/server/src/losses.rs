@@ -63,6 +63,7 @@ mod tests {
             host: "laptop".into(),
             roots: vec![b"/".to_vec()],
             tags: Vec::new(),
+            made: None,
         };
         let budget: Box<dyn Budget> = Box::new(Unlimited);
         let mut push = Ingest::begin(store, options, budget).unwrap();

@@ -287,6 +287,8 @@ lists!(
     [u8; 16],
     [u8; 32],
     Option<[u8; 32]>,
+    Hash,
+    Option<Hash>,
     (Hash, u64),
     (u64, u64)
 );

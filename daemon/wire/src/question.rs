@@ -100,6 +100,18 @@ pub enum Question {
         /// To.
         b: SnapshotId,
     },
+    /// Which rows are others in one snapshot than in another of its line. [`Answer::Changed`]s.
+    Rows {
+        /// From.
+        a: SnapshotId,
+        /// To.
+        b: SnapshotId,
+    },
+    /// The names of contents. [`Answer::Hashes`].
+    Hashes {
+        /// The contents, at most [`MOST_NAMED`].
+        contents: Vec<ContentId>,
+    },
     /// Numbers about the repository. [`Answer::Stats`].
     Stats,
     /// Looks for damage. [`Answer::Progress`]es, then one [`Answer::Verified`] or more.
@@ -122,6 +134,18 @@ pub enum Question {
     Sweep,
     /// Begins a push. [`Answer::Kept`], [`Answer::KeptGroups`] and [`Answer::Wanted`], then [`Answer::Begun`].
     Push(PushStart),
+    /// The next push is a copy of a snapshot that was made then, if the user may.
+    Made {
+        /// Seconds since 1970.
+        time: i64,
+        /// The snapshot's name.
+        name: String,
+    },
+    /// Which contents are here whole, so that they need not be sent. [`Answer::Kept`]: those that are.
+    Has {
+        /// Their names, at most [`MOST_NAMED`].
+        names: Vec<Hash>,
+    },
     /// Everything that the push's base has, folders before what is in them. [`Answer::Listed`]s.
     Listing,
     /// Chaining values of a content's groups. [`Answer::Values`]s, or nothing if it is not there.
@@ -160,6 +184,9 @@ pub const MOST_READ: u64 = 4 << 20;
 
 /// Most contents of one [`Question::ReadSmall`].
 pub const MOST_SMALL: usize = 256;
+
+/// Most contents of one [`Question::Hashes`] and one [`Question::Has`].
+pub const MOST_NAMED: usize = 4096;
 
 /// A machine that wants its key taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -259,7 +286,10 @@ pub enum Answer {
         /// What lies where in it.
         slices: Vec<Slice>,
     },
-    /// Contents that an earlier push that died has sent, by the first half of their names.
+    /// Names of contents, in their order; none where one is no longer known.
+    Hashes(Vec<Option<Hash>>),
+    /// Contents that an earlier push that died has sent, or that were asked for and are here, by the first half of
+    /// their names.
     Kept(Vec<[u8; 16]>),
     /// Groups of a large content in whose midst an earlier push died.
     KeptGroups {
@@ -378,6 +408,8 @@ variants!(Question, "question" {
     19 => Sweep,
     20 => ListBelow { snapshot, folder },
     21 => Repair { dry_run },
+    22 => Rows { a, b },
+    23 => Hashes { contents },
     32 => Push(start),
     33 => Listing,
     34 => BaseValues { hash },
@@ -385,6 +417,8 @@ variants!(Question, "question" {
     36 => Commit { unread },
     37 => Abort { failure },
     38 => Report { failure },
+    39 => Made { time, name },
+    40 => Has { names },
 });
 
 variants!(Answer, "answer" {
@@ -407,6 +441,7 @@ variants!(Answer, "answer" {
     17 => Listing(folder),
     18 => Frame(frame),
     19 => Shared { frame, slices },
+    20 => Hashes(names),
     32 => Kept(names),
     33 => KeptGroups { key, first, values },
     34 => Begun { base, line },

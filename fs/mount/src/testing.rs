@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use yore_store::{
-    ContentId, Entry, EntryId, FolderId, Forgotten, History, LineId, Listing, OpenContent, Repaired, Result, Snapshot,
-    SnapshotId, Space, Stats, Swept, TellChange, TellFound, TellProgress, Verified, Version, Wanted,
+    BaseValues, ContentId, Entry, EntryId, FolderId, Forgotten, Hash, History, LineId, Listing, OpenContent, Repaired, Result, Snapshot, SnapshotId, Space, Stats, Swept, TellChange, TellFound, TellProgress, Verified, Version, Wanted,
 };
 
 /// A snapshot with this number and name.
@@ -98,6 +97,15 @@ impl History for Counted {
         unreachable!()
     }
     fn diff(&self, _: &Snapshot, _: &Snapshot, _: &mut TellChange<'_>) -> Result<()> {
+        unreachable!()
+    }
+    fn rows(&self, _: &Snapshot, _: &Snapshot, _: &mut TellChange<'_>) -> Result<()> {
+        unreachable!()
+    }
+    fn hashes(&self, _: &[ContentId]) -> Result<Vec<Option<Hash>>> {
+        unreachable!()
+    }
+    fn base_values(&self, _: &Hash) -> Result<Option<BaseValues>> {
         unreachable!()
     }
     fn stats(&self) -> Result<Stats> {

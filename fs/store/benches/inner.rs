@@ -153,6 +153,7 @@ fn churned(living: u32, daily: u32, days: u32) -> (tempfile::TempDir, Arc<Reposi
             host: "host".into(),
             roots: vec![b"/".to_vec()],
             tags: Vec::new(),
+            made: None,
         };
         let mut ingest = Ingest::begin(&repository, options, Box::new(Unlimited)).unwrap();
         let root = (day == 0).then(|| Meta::plain(Kind::Folder, 0o755));

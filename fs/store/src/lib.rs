@@ -54,7 +54,7 @@ pub use history::{
     TellPassage, TellProgress, Version, Wanted, go_on, read_passages, space_of,
 };
 pub use ids::*;
-pub use ingest::{BaseValues, Body, Committed, Ingest, LargeOp, PushOptions};
+pub use ingest::{BaseValues, Body, Committed, Ingest, LargeOp, Made, PushOptions};
 pub use layout::{GROUP, LARGEST, MEDIUM, SEGMENT, SMALL};
 pub use maintenance::Forgotten;
 pub use meta::*;

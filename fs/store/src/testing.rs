@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Body, Compression, Frame, GROUP, Hash, Ingest, Kind, LargeOp, Meta, PushOptions, Repository, Snapshot, StepClock,
-    Unlimited,
+    Body, Compression, Frame, GROUP, Hash, Ingest, Kind, LargeOp, Made, Meta, PushOptions, Repository, Result,
+    Snapshot, StepClock, Unlimited,
 };
 
 /// A repository in a folder that goes with it.
@@ -39,12 +39,25 @@ impl Bench {
     }
 
     pub fn begin(&self, host: &str) -> Ingest {
+        self.begin_as(host, None).unwrap()
+    }
+
+    /// Begins a copy of a snapshot that was made then.
+    pub fn begin_made(&self, host: &str, made: Made) -> Result<Ingest> {
+        let mut ingest = self.begin_as(host, Some(made))?;
+        let meta = ingest.base().is_none().then(|| Meta::plain(Kind::Folder, 0o755));
+        ingest.enter(b"", meta)?;
+        Ok(ingest)
+    }
+
+    fn begin_as(&self, host: &str, made: Option<Made>) -> Result<Ingest> {
         let options = PushOptions {
             host: host.into(),
             roots: vec![b"/".to_vec()],
             tags: Vec::new(),
+            made,
         };
-        Ingest::begin(&self.repository, options, Box::new(Unlimited)).unwrap()
+        Ingest::begin(&self.repository, options, Box::new(Unlimited))
     }
 
     /// Makes a snapshot of `host`; `tell` is called inside `/`.

@@ -238,6 +238,7 @@ impl History {
             host: (*host).into(),
             roots: roots.clone(),
             tags: vec!["model".into()],
+            made: None,
         };
         Ingest::begin(&self.repository, options, budget)
     }

@@ -5,15 +5,14 @@ use std::path::Path;
 use std::sync::{Arc, MutexGuard};
 
 use yore_store::{
-    ContentId, Entry, EntryId, Error, FolderId, Forgotten, GROUP, History, Kind, Listing, NextPassage, OpenContent,
-    Repaired, Result, Snapshot, SnapshotId, Space, Stats, Swept, TellChange, TellFound, TellPassage, TellProgress,
-    Verified, Version, Wanted, go_on,
+    BaseValues, ContentId, Entry, EntryId, Error, FolderId, Forgotten, GROUP, Hash, History, Kind, Listing, NextPassage, OpenContent, Repaired, Result, Snapshot, SnapshotId, Space, Stats, Swept, TellChange, TellFound, TellPassage, TellProgress, Verified, Version, Wanted, go_on,
 };
-use yore_wire::{Answer, Question};
+use yore_wire::{Answer, MOST_NAMED, Question};
 
 use super::content::RemoteContent;
 use super::listings::Listings;
 use super::passages::Reading;
+use super::push::base_values;
 use super::{Remote, unexpected, unpack};
 
 impl Remote {
@@ -230,6 +229,31 @@ impl History for RemoteHistory {
             Answer::Changed { path, change: how } => Some(change(&path, how)),
             _ => None,
         })
+    }
+    fn rows(&self, a: &Snapshot, b: &Snapshot, change: &mut TellChange<'_>) -> Result<()> {
+        let (a, b) = (a.id, b.id);
+        self.0.each(Question::Rows { a, b }, &mut |answer| match answer {
+            Answer::Changed { path, change: how } => Some(change(&path, how)),
+            _ => None,
+        })
+    }
+    fn hashes(&self, contents: &[ContentId]) -> Result<Vec<Option<Hash>>> {
+        let mut names = Vec::with_capacity(contents.len());
+        for contents in contents.chunks(MOST_NAMED) {
+            let contents = contents.to_vec();
+            let more = self.0.all(Question::Hashes { contents }, |answer| match answer {
+                Answer::Hashes(names) => Some(names),
+                _ => None,
+            })?;
+            names.extend(more.into_iter().flatten());
+        }
+        match names.len() == contents.len() {
+            true => Ok(names),
+            false => Err(unexpected(&self.0.place)),
+        }
+    }
+    fn base_values(&self, hash: &Hash) -> Result<Option<BaseValues>> {
+        self.0.asked(|connection| base_values(connection, hash))
     }
     fn stats(&self) -> Result<Stats> {
         self.0.one(Question::Stats, |answer| match answer {

@@ -41,7 +41,7 @@ pub use blocking::{Blocking, End, Ended, ending};
 pub(crate) use connection::{Alive, Connection};
 pub use history::RemoteHistory;
 pub(crate) use openssh::known_host;
-pub(crate) use push::begin;
+pub(crate) use push::{Pushes, begin};
 pub(crate) use ssh::whole_host_key;
 pub use ssh::{Login, host_key, preferred};
 pub use stream::Stream;
@@ -157,6 +157,14 @@ impl Server {
     pub(crate) fn limited(&self, rate: Option<u64>) -> Server {
         Server {
             limit_rate: rate.or(self.limit_rate),
+            ..self.clone()
+        }
+    }
+
+    /// The same, whose pushes follow no schedule.
+    pub(crate) fn unscheduled(&self) -> Server {
+        Server {
+            interval: None,
             ..self.clone()
         }
     }

@@ -4,63 +4,90 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use yore_store::delta::{Signature, SignatureBuilder};
-use yore_store::{BaseValues, Committed, GROUP, Hash, LARGEST, PushOptions, Result, SEGMENT, Snapshot};
-use yore_wire::{Answer, ListedStep, Message, PushStart, Question};
+use yore_store::{BaseValues, Committed, GROUP, Hash, LARGEST, Made, PushOptions, Result, SEGMENT, Snapshot};
+use yore_wire::{Answer, ListedStep, MOST_NAMED, Message, Opened, PushStart, Question};
 
 use super::{Alive, Connection, Server, unexpected};
 use crate::destination::{Destination, KeptGroups, Listed, Questions, Receiver};
+use crate::push::short;
 
 /// Ranges of one question: a packet has to hold them.
 const RANGES: usize = 1 << 16;
 
-/// Begins a push.
+/// Begins a push, by a connection of its own.
 pub(crate) fn begin(server: &Server, options: PushOptions, dry_run: bool) -> Result<Destination> {
-    let (connection, opened) = server.open(!dry_run)?;
-    let connection = Arc::new(connection);
-    let start = PushStart {
-        host: options.host,
-        roots: options.roots,
-        tags: options.tags,
-        interval: server.interval,
-        dry_run,
-    };
-    let (mut kept, mut kept_groups) = (HashSet::new(), KeptGroups::new());
-    let (mut begun, mut wanted) = (None, HashSet::new());
-    for answer in connection.ask(Question::Push(start))? {
-        match answer? {
-            Answer::Kept(names) => kept.extend(names),
-            Answer::KeptGroups { key, first, values } => {
-                let groups: &mut HashMap<_, _> = kept_groups.entry(key).or_default();
-                let numbered = (0..).zip(values).map(|(at, value)| (first.wrapping_add(at), value));
-                groups.extend(numbered);
-            }
-            Answer::Wanted(names) => wanted.extend(names),
-            Answer::Begun { base, line } => begun = Some((base, line)),
-            _ => return Err(unexpected(connection.place())),
-        }
+    Pushes::open(server, !dry_run)?.begin(options, dry_run)
+}
+
+/// A connection by which one push after the other goes into a repository.
+pub(crate) struct Pushes {
+    server: Server,
+    connection: Arc<Connection>,
+    opened: Opened,
+}
+
+impl Pushes {
+    /// Connects; with `to_push` the repository is made if it is not there.
+    pub fn open(server: &Server, to_push: bool) -> Result<Self> {
+        let (connection, opened) = server.open(to_push)?;
+        Ok(Pushes {
+            server: server.clone(),
+            connection: Arc::new(connection),
+            opened,
+        })
     }
-    let (base, line) = begun.ok_or_else(|| unexpected(connection.place()))?;
-    // The line names a file of the state.
-    let line = match line.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-        true => state_name(server, &opened.id, &line),
-        false => return Err(unexpected(connection.place())),
-    };
-    let there = There {
-        _alive: (!dry_run).then(|| connection.keep_alive()),
-        connection: connection.clone(),
-    };
-    let mut destination = Destination::new(
-        match dry_run {
-            true => Box::new(crate::destination::Nowhere),
-            false => Box::new(there),
-        },
-        Box::new(Asked(connection)),
-        opened.compression,
-        (base, line),
-        (kept, kept_groups),
-    );
-    destination.wanted = wanted;
-    Ok(destination)
+
+    /// Begins the next push.
+    pub fn begin(&self, options: PushOptions, dry_run: bool) -> Result<Destination> {
+        let (server, opened, connection) = (&self.server, &self.opened, self.connection.clone());
+        if let Some(Made { time, name }) = options.made {
+            connection.ask_one(Question::Made { time, name })?;
+        }
+        let start = PushStart {
+            host: options.host,
+            roots: options.roots,
+            tags: options.tags,
+            interval: server.interval,
+            dry_run,
+        };
+        let (mut kept, mut kept_groups) = (HashSet::new(), KeptGroups::new());
+        let (mut begun, mut wanted) = (None, HashSet::new());
+        for answer in connection.ask(Question::Push(start))? {
+            match answer? {
+                Answer::Kept(names) => kept.extend(names),
+                Answer::KeptGroups { key, first, values } => {
+                    let groups: &mut HashMap<_, _> = kept_groups.entry(key).or_default();
+                    let numbered = (0..).zip(values).map(|(at, value)| (first.wrapping_add(at), value));
+                    groups.extend(numbered);
+                }
+                Answer::Wanted(names) => wanted.extend(names),
+                Answer::Begun { base, line } => begun = Some((base, line)),
+                _ => return Err(unexpected(connection.place())),
+            }
+        }
+        let (base, line) = begun.ok_or_else(|| unexpected(connection.place()))?;
+        // The line names a file of the state.
+        let line = match line.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            true => state_name(server, &opened.id, &line),
+            false => return Err(unexpected(connection.place())),
+        };
+        let there = There {
+            _alive: (!dry_run).then(|| connection.keep_alive()),
+            connection: connection.clone(),
+        };
+        let mut destination = Destination::new(
+            match dry_run {
+                true => Box::new(crate::destination::Nowhere),
+                false => Box::new(there),
+            },
+            Box::new(Asked(connection)),
+            opened.compression,
+            (base, line),
+            (kept, kept_groups),
+        );
+        destination.wanted = wanted;
+        Ok(destination)
+    }
 }
 
 /// What the state of a line is called. Servers have names of their own: one that knows the repository of another could
@@ -108,39 +135,58 @@ impl Receiver for There {
     }
 }
 
+/// The chaining values of a content's groups, by a question.
+pub(super) fn base_values(connection: &Connection, hash: &Hash) -> Result<Option<BaseValues>> {
+    let mut found: Option<BaseValues> = None;
+    for answer in connection.ask(Question::BaseValues { hash: *hash })? {
+        let Answer::Values {
+            size,
+            groups,
+            zero_segments,
+        } = answer?
+        else {
+            return Err(unexpected(connection.place()));
+        };
+        let values = found.get_or_insert_with(|| BaseValues {
+            size,
+            groups: Vec::new(),
+            zero_segments: Vec::new(),
+        });
+        values.groups.extend(groups);
+        values.zero_segments.extend(zero_segments);
+        let most = |part| values.size.min(LARGEST).div_ceil(part);
+        if values.groups.len() as u64 > most(GROUP) || values.zero_segments.len() as u64 > most(SEGMENT) {
+            return Err(unexpected(connection.place()));
+        }
+    }
+    // Whoever uses them goes by the length.
+    let fits = |values: &BaseValues| values.groups.len() as u64 == values.size.div_ceil(GROUP);
+    match found.as_ref().is_none_or(fits) {
+        true => Ok(found),
+        false => Err(unexpected(connection.place())),
+    }
+}
+
 /// The connection as who is asked.
 struct Asked(Arc<Connection>);
 
 impl Questions for Asked {
     fn base_values(&self, hash: &Hash) -> Result<Option<BaseValues>> {
-        let mut found: Option<BaseValues> = None;
-        for answer in self.0.ask(Question::BaseValues { hash: *hash })? {
-            let Answer::Values {
-                size,
-                groups,
-                zero_segments,
-            } = answer?
-            else {
-                return Err(unexpected(self.0.place()));
-            };
-            let values = found.get_or_insert_with(|| BaseValues {
-                size,
-                groups: Vec::new(),
-                zero_segments: Vec::new(),
-            });
-            values.groups.extend(groups);
-            values.zero_segments.extend(zero_segments);
-            let most = |part| values.size.min(LARGEST).div_ceil(part);
-            if values.groups.len() as u64 > most(GROUP) || values.zero_segments.len() as u64 > most(SEGMENT) {
-                return Err(unexpected(self.0.place()));
+        base_values(&self.0, hash)
+    }
+
+    fn has(&self, names: &[Hash]) -> Result<Vec<bool>> {
+        let mut here: HashSet<[u8; 16]> = HashSet::new();
+        for names in names.chunks(MOST_NAMED) {
+            let names = names.to_vec();
+            for answer in self.0.ask(Question::Has { names })? {
+                let Answer::Kept(names) = answer? else {
+                    return Err(unexpected(self.0.place()));
+                };
+                here.extend(names);
             }
         }
-        // Whoever uses them goes by the length.
-        let fits = |values: &BaseValues| values.groups.len() as u64 == values.size.div_ceil(GROUP);
-        match found.as_ref().is_none_or(fits) {
-            true => Ok(found),
-            false => Err(unexpected(self.0.place())),
-        }
+        Ok(names.iter().map(|name| here.contains(&short(name))).collect())
     }
 
     fn signature(&self, hash: &Hash, ranges: &[(u64, u64)], block_len: u32) -> Result<Signature> {

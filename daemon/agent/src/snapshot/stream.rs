@@ -30,6 +30,7 @@ pub fn snapshot_stdin(
         host,
         roots: vec![root],
         tags,
+        made: None,
     };
     let _turn = Turn::wait(cache_dir, target, &options, progress)?;
     let destination = Destination::begin(target, options, None, None)?;

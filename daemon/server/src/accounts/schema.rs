@@ -12,10 +12,11 @@ const BUSY: Duration = Duration::from_secs(30);
 
 /// Step N makes version N of version N - 1; `user_version` says how many were done. A step that was
 /// released is never changed. Times are seconds since 1970; what may be missing is NULL.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     include_str!("schema.sql"),
     // The newest snapshot that was looked at for losses; NULL where none was since there is such a column.
     "ALTER TABLE repositories ADD COLUMN looked INTEGER;",
+    "ALTER TABLE users ADD COLUMN may_copy INTEGER NOT NULL DEFAULT 0;",
 ];
 
 /// Opens the database and brings it up to date.

@@ -20,6 +20,8 @@ pub struct User {
     pub quota: Option<u64>,
     /// Whether its keys may forget and prune.
     pub may_prune: bool,
+    /// Whether its keys may copy snapshots to here, with the times and names that those have elsewhere.
+    pub may_copy: bool,
     /// Who on this machine may look into its repositories in the server's mount.
     pub unix_user: Option<String>,
     /// Whether one can enrol a key by a password.
@@ -39,6 +41,8 @@ pub struct UserChange {
     pub quota: Option<Option<u64>>,
     /// Whether its keys may forget and prune.
     pub may_prune: Option<bool>,
+    /// Whether its keys may copy snapshots to here.
+    pub may_copy: Option<bool>,
     /// Another Unix user, or none.
     pub unix_user: Option<Option<String>>,
     /// Another password, or none.
@@ -48,7 +52,8 @@ pub struct UserChange {
 }
 
 const SELECT: &str =
-    "SELECT id, name, email, quota, may_prune, unix_user, password IS NOT NULL, disabled, created FROM users";
+    "SELECT id, name, email, quota, may_prune, unix_user, password IS NOT NULL, disabled, created, may_copy
+     FROM users";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<User> {
     Ok(User {
@@ -61,6 +66,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<User> {
         has_password: row.get(6)?,
         disabled: row.get(7)?,
         created: row.get(8)?,
+        may_copy: row.get(9)?,
     })
 }
 
@@ -93,6 +99,7 @@ fn settings(user: &User) -> Settings {
         ("email", or_none(user.email.as_ref())),
         ("quota", or_none(user.quota.map(Size))),
         ("may_prune", user.may_prune.to_string()),
+        ("may_copy", user.may_copy.to_string()),
         ("unix_user", or_none(user.unix_user.as_ref())),
         ("disabled", user.disabled.to_string()),
     ]
@@ -143,11 +150,12 @@ impl Accounts {
     fn change_user(&self, connection: &Connection, name: &UserName, change: &UserChange, by: By<'_>) -> Result<User> {
         let old = known(connection, name)?;
         connection.execute(
-            "UPDATE users SET email = ?, quota = ?, may_prune = ?, unix_user = ?, disabled = ? WHERE id = ?",
+            "UPDATE users SET email = ?, quota = ?, may_prune = ?, may_copy = ?, unix_user = ?, disabled = ? WHERE id = ?",
             (
                 change.email.as_ref().unwrap_or(&old.email),
                 change.quota.unwrap_or(old.quota).map(stored),
                 change.may_prune.unwrap_or(old.may_prune),
+                change.may_copy.unwrap_or(old.may_copy),
                 change.unix_user.as_ref().unwrap_or(&old.unix_user),
                 change.disabled.unwrap_or(old.disabled),
                 old.id,

@@ -13,6 +13,7 @@ pub const USER_FIELDS: &str = "  name          the user's name
   repositories  how many there are
   keys          how many keys are valid
   may_prune     whether the user's machines may forget and prune
+  may_copy      whether they may copy snapshots to here
   unix_user     who on the server may look into the mount
   has_password  whether a machine can be linked by a password
   disabled      whether nobody is let in
@@ -28,6 +29,7 @@ pub struct UserObject<'a> {
     repositories: usize,
     keys: usize,
     may_prune: bool,
+    may_copy: bool,
     unix_user: Option<&'a str>,
     has_password: bool,
     disabled: bool,
@@ -47,6 +49,7 @@ impl<'a> UserObject<'a> {
             repositories: own().count(),
             keys: keys.iter().filter(valid).count(),
             may_prune: user.may_prune,
+            may_copy: user.may_copy,
             unix_user: user.unix_user.as_deref(),
             has_password: user.has_password,
             disabled: user.disabled,

@@ -101,6 +101,11 @@ struct Settings {
     /// Whether this user's machines may forget and prune
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     may_prune: Option<bool>,
+    /// Whether this user's machines may copy snapshots to here (`yore copy`), with the times that those have
+    ///
+    /// Whoever may say when a snapshot was made could push others out of retention.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    may_copy: Option<bool>,
     /// Who on this server may look into the repositories where they are mounted, or none
     #[arg(long, value_name = "NAME|none")]
     unix_user: Option<Or<String>>,
@@ -129,6 +134,7 @@ impl Settings {
             email: self.email.clone().map(|Or(email)| email.map(|email| email.0)),
             quota: self.quota.as_ref().map(|Or(quota)| quota.map(|quota| quota.0)),
             may_prune: self.may_prune,
+            may_copy: self.may_copy,
             unix_user: self.unix_user.clone().map(|Or(user)| user),
             disabled: self.disabled,
             password,
@@ -250,6 +256,7 @@ fn notes(user: &Account) -> String {
     let notes = [
         user.disabled.then(|| "disabled".into()),
         user.may_prune.then(|| "may prune".into()),
+        user.may_copy.then(|| "may copy".into()),
         user.has_password.then(|| "password".into()),
         unix,
     ];
@@ -277,6 +284,7 @@ mod tests {
         assert_eq!(change("--may-prune").may_prune, Some(true));
         assert_eq!(change("--may-prune=false").may_prune, Some(false));
         assert_eq!(change("").may_prune, None);
+        assert_eq!(change("--may-copy").may_copy, Some(true));
     }
 
     #[test]

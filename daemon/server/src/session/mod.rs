@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use yore_store::{Error, Repository, Result, Snapshot};
+use yore_store::{Error, Made, Repository, Result, Snapshot};
 use yore_wire::{
     Answer, Failure, FailureKind, Message, NEWEST, OLDEST, Packet, PacketReader, Question, Welcome, common_version,
 };
@@ -108,6 +108,8 @@ struct Session {
     reported: AtomicBool,
     /// The base of the push that is running: what a listing lists.
     base: Mutex<Option<Snapshot>>,
+    /// When the snapshot was made that the next push copies, if it is a copy.
+    made: Mutex<Option<Made>>,
     asked: AtomicUsize,
     asked_bytes: AtomicUsize,
     /// Its number in the accounts.
@@ -161,6 +163,7 @@ pub fn run(
         damage_told: AtomicBool::new(false),
         reported: AtomicBool::new(false),
         base: Mutex::default(),
+        made: Mutex::default(),
         asked: AtomicUsize::new(0),
         asked_bytes: AtomicUsize::new(0),
         number: AtomicI64::new(0),
@@ -358,7 +361,10 @@ impl Session {
                 Packet::Tell(message) => messages.push(message),
                 Packet::Ask(
                     number,
-                    question @ (Question::Push(_) | Question::Commit { .. } | Question::Abort { .. }),
+                    question @ (Question::Made { .. }
+                    | Question::Push(_)
+                    | Question::Commit { .. }
+                    | Question::Abort { .. }),
                 ) => {
                     hand_on(&mut messages, tell).map_err(gone)?;
                     tell.send(Told::Asked(number, question)).map_err(gone)?;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use yore_store::{Budget, Committed, Error, GROUP, Hash, Ingest, LARGEST, LargeOp, PushOptions, Result};
+use yore_store::{Budget, Committed, Error, GROUP, Hash, Ingest, LARGEST, LargeOp, Made, PushOptions, Result};
 use yore_wire::{Answer, Failure, Message, Packet, PushStart, Question, deliver};
 
 use super::{Session, Told};
@@ -146,6 +146,13 @@ impl State {
                 reply.done();
                 State::Idle
             }
+            (State::Idle, Question::Made { time, name }) => {
+                match session.next_is_made(Made { time, name }) {
+                    Ok(()) => reply.done(),
+                    Err(error) => reply.failed(&error),
+                }
+                State::Idle
+            }
             (State::Idle, Question::Push(start)) => {
                 let is_dry = start.dry_run;
                 match session.begin(start, &mut reply) {
@@ -188,12 +195,14 @@ fn commit(session: &Session, push: Push, unread: u64, mut reply: Reply) {
 impl Session {
     /// Begins a push; `None` after a dry one.
     fn begin(self: &Arc<Self>, start: PushStart, reply: &mut Reply) -> Result<Option<Push>> {
+        let made = self.made.lock().expect("no panic while held").take();
         let open = self.opened()?;
         check(&start)?;
         let options = PushOptions {
             host: start.host,
             roots: start.roots,
             tags: start.tags,
+            made,
         };
         if start.dry_run {
             let (line, base) = open.repository.newest_of(&options)?;
@@ -224,6 +233,23 @@ impl Session {
             ingest,
             _running: running,
         }))
+    }
+
+    /// The next push is a copy, if the user may make some: whoever may say when a snapshot was made could push others
+    /// out of retention, which keeps so many of days that he chooses. That it is not of the future, and later than what
+    /// is there, the ingest sees to.
+    fn next_is_made(&self, made: Made) -> Result<()> {
+        self.opened()?;
+        let user = &self.caller.user;
+        let now = self.server.accounts.user_by_id(user.id).ok().flatten();
+        if !now.is_some_and(|now| now.may_copy) {
+            return Err(Error::Denied(format!(
+                "{} may not copy snapshots to here; `yored user set {} --may-copy` on the server allows it",
+                user.name, user.name
+            )));
+        }
+        *self.made.lock().expect("no panic while held") = Some(made);
+        Ok(())
     }
 
     /// What may be written into a repository of this user.
@@ -402,7 +428,7 @@ fn tell_committed(committed: Committed, reply: &mut Reply) -> Result<()> {
     reply.push(Answer::Committed { snapshot, deltas })
 }
 
-fn first_half(name: &Hash) -> [u8; 16] {
+pub(super) fn first_half(name: &Hash) -> [u8; 16] {
     name.0[..16].try_into().expect("16 of 32 bytes")
 }
 

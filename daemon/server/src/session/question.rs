@@ -12,10 +12,11 @@ use yore_agent::filter::Filter;
 use yore_store::delta::{BlockSum, block_len_for};
 use yore_store::{
     ContentId, Damage, Error, FolderId, GROUP, Hash, History, Kind, Listing, Repository, Result, Small, Snapshot,
-    SnapshotId, Verified, Wanted, go_on,
+    SnapshotId, TellChange, Verified, Wanted, go_on,
 };
-use yore_wire::{Answer, ListedStep, MOST_READ, MOST_SMALL, Question};
+use yore_wire::{Answer, ListedStep, MOST_NAMED, MOST_READ, MOST_SMALL, Question};
 
+use super::push::first_half;
 use super::{Open, Session};
 use crate::failure::Failed;
 use crate::outbox::Reply;
@@ -38,7 +39,7 @@ pub(super) fn answer(session: &Session, open: &Open, question: Question, reply: 
     let user = session.caller.user.id;
     // What may take long is done one after another for each user; the others' processors are not theirs.
     match &question {
-        Question::Find { .. } | Question::Diff { .. } | Question::Stats => {
+        Question::Find { .. } | Question::Diff { .. } | Question::Rows { .. } | Question::Stats => {
             reply.takes(session.server.searching.wait(user));
         }
         Question::Verify { .. } | Question::Repair { .. } => {
@@ -76,6 +77,12 @@ pub(super) fn answer(session: &Session, open: &Open, question: Question, reply: 
         Question::Versions { path } => each(Repository::versions(repository, &path)?, reply, Answer::Version),
         Question::Find { pattern } => find(repository, &pattern, reply),
         Question::Diff { a, b } => diff(repository, a, b, reply),
+        Question::Rows { a, b } => rows(repository, a, b, reply),
+        Question::Hashes { contents } => {
+            check_number(contents.len(), MOST_NAMED)?;
+            reply.push(Answer::Hashes(repository.content_hashes(&contents)?))
+        }
+        Question::Has { names } => has(repository, &names, reply),
         Question::Stats => reply.push(Answer::Stats(Repository::stats(repository)?)),
         Question::Verify { read_data } => verify(session, repository, read_data, reply),
         Question::Repair { dry_run } => repair(session, repository, dry_run, reply),
@@ -91,6 +98,7 @@ pub(super) fn answer(session: &Session, open: &Open, question: Question, reply: 
         Question::Report { failure } => report(session, open, &failure),
         Question::Open { .. }
         | Question::Enrol(_)
+        | Question::Made { .. }
         | Question::Push(_)
         | Question::Commit { .. }
         | Question::Abort { .. } => Err(Error::Refused("that is answered elsewhere".into())),
@@ -108,6 +116,15 @@ fn report(session: &Session, open: &Open, failure: &str) -> Result<()> {
         server.push_failed(&row, &session.caller, failed);
     }
     Ok(())
+}
+
+fn check_number<T: PartialOrd>(asked: T, most: T) -> Result<()> {
+    match asked > most {
+        false => Ok(()),
+        true => Err(Error::Refused(
+            "more is asked for at once than the protocol allows".into(),
+        )),
+    }
 }
 
 fn each<T>(values: impl IntoIterator<Item = T>, reply: &mut Reply, answer: impl Fn(T) -> Answer) -> Result<()> {
@@ -129,11 +146,7 @@ fn list_below(repository: &Arc<Repository>, snapshot: SnapshotId, folder: Folder
 }
 
 fn read(repository: &Arc<Repository>, content: ContentId, offset: u64, length: u64, reply: &mut Reply) -> Result<()> {
-    if length > MOST_READ {
-        return Err(Error::Refused(
-            "more is asked for at once than the protocol allows".into(),
-        ));
-    }
+    check_number(length, MOST_READ)?;
     let reader = repository.open_content(content)?;
     let end = reader.size().min(offset.saturating_add(length));
     let mut at = offset;
@@ -154,11 +167,7 @@ fn read(repository: &Arc<Repository>, content: ContentId, offset: u64, length: u
 }
 
 fn read_small(repository: &Arc<Repository>, contents: &[ContentId], reply: &mut Reply) -> Result<()> {
-    if contents.len() > MOST_SMALL {
-        return Err(Error::Refused(
-            "more is asked for at once than the protocol allows".into(),
-        ));
-    }
+    check_number(contents.len(), MOST_SMALL)?;
     repository.read_small(contents, &mut |small| {
         reply.push(match small {
             Small::Shared { frame, slices } => Answer::Shared { frame, slices },
@@ -195,12 +204,29 @@ fn snapshot(repository: &Repository, id: SnapshotId) -> Result<Snapshot> {
 
 fn diff(repository: &Arc<Repository>, a: SnapshotId, b: SnapshotId, reply: &mut Reply) -> Result<()> {
     let (a, b) = (snapshot(repository, a)?, snapshot(repository, b)?);
+    changes(reply, |tell| Repository::diff(repository, &a, &b, tell))
+}
+
+fn rows(repository: &Arc<Repository>, a: SnapshotId, b: SnapshotId, reply: &mut Reply) -> Result<()> {
+    let (a, b) = (snapshot(repository, a)?, snapshot(repository, b)?);
+    changes(reply, |tell| Repository::rows(repository, &a, &b, tell))
+}
+
+fn changes(reply: &mut Reply, find: impl FnOnce(&mut TellChange<'_>) -> Result<()>) -> Result<()> {
     let mut sent = Ok(());
-    Repository::diff(repository, &a, &b, &mut |path, change| {
+    find(&mut |path, change| {
         let path = path.to_vec();
         go_on(&mut sent, reply.push(Answer::Changed { path, change }))
     })?;
     sent
+}
+
+/// Which contents are here, by the first halves of their names.
+fn has(repository: &Repository, names: &[Hash], reply: &mut Reply) -> Result<()> {
+    check_number(names.len(), MOST_NAMED)?;
+    let here = repository.has_whole(names)?;
+    let here = names.iter().zip(here).filter(|(_, is_here)| *is_here);
+    reply.push(Answer::Kept(here.map(|(name, _)| first_half(name)).collect()))
 }
 
 fn verify(session: &Session, repository: &Arc<Repository>, read_data: bool, reply: &mut Reply) -> Result<()> {

@@ -34,6 +34,7 @@ impl History {
             host: "host".into(),
             roots: vec![b"/".to_vec()],
             tags: Vec::new(),
+            made: None,
         };
         Ingest::begin(&self.repository, options, Box::new(Unlimited)).unwrap()
     }

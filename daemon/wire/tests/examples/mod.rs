@@ -240,6 +240,20 @@ fn questions() -> Vec<Question> {
         Question::Report {
             failure: "before: exit status 1".into(),
         },
+        Question::Rows {
+            a: SnapshotId(1),
+            b: SnapshotId(3),
+        },
+        Question::Hashes {
+            contents: vec![content, ContentId(14)],
+        },
+        Question::Made {
+            time: 1_795_144_499,
+            name: "2026-11-20_03-14-59".into(),
+        },
+        Question::Has {
+            names: vec![hash(1), hash(2)],
+        },
     ]
 }
 
@@ -404,6 +418,7 @@ fn of_a_push() -> Vec<Answer> {
         },
         Answer::Wanted(vec![[3; 16], [4; 16]]),
         Answer::Healed(LARGE),
+        Answer::Hashes(vec![Some(hash(1)), None]),
     ]
 }
 

@@ -66,6 +66,10 @@ fn of_question(question: &Question) -> &'static str {
         Question::Commit { .. } => "Commit",
         Question::Abort { .. } => "Abort",
         Question::Report { .. } => "Report",
+        Question::Rows { .. } => "Rows",
+        Question::Hashes { .. } => "Hashes",
+        Question::Made { .. } => "Made",
+        Question::Has { .. } => "Has",
     }
 }
 
@@ -101,6 +105,7 @@ fn of_answer(answer: &Answer) -> &'static str {
         Answer::Committed { .. } => "Committed",
         Answer::Wanted(_) => "Wanted",
         Answer::Healed(_) => "Healed",
+        Answer::Hashes(_) => "Hashes",
     }
 }
 

@@ -239,6 +239,7 @@ mod tests {
             host: "host".into(),
             roots: vec![b"/".to_vec()],
             tags: Vec::new(),
+            made: None,
         };
         let begun = crate::Ingest::begin(&bench.repository, options, Box::new(crate::Unlimited)).map(drop);
         assert!(matches!(begun, Err(Error::Damaged(_))), "{begun:?}");

@@ -12,8 +12,7 @@ use super::{NextPassage, TellPassage, read_passages};
 use crate::error::IoContext;
 use crate::tree::find_name;
 use crate::{
-    Change, ContentId, ContentReader, Entry, EntryId, Error, FolderId, Forgotten, Found, Listing, Repaired, Repository,
-    Result, Snapshot, SnapshotId, Stats, Swept, Verified, Version,
+    BaseValues, Change, ContentId, ContentReader, Entry, EntryId, Error, FolderId, Forgotten, Found, Hash, Listing, Repaired, Repository, Result, Snapshot, SnapshotId, Stats, Swept, Verified, Version,
 };
 
 /// A content open for reading. Every byte given was verified where it is kept.
@@ -128,6 +127,12 @@ pub trait History: Send + Sync {
     fn find(&self, wanted: &Wanted<'_>, found: &mut TellFound<'_>) -> Result<()>;
     /// Tells what differs from snapshot `a` to snapshot `b`, until it is told to break off.
     fn diff(&self, a: &Snapshot, b: &Snapshot, change: &mut TellChange<'_>) -> Result<()>;
+    /// Tells which rows are others in snapshot `b` than in `a` of the same line; see [`Repository::rows`].
+    fn rows(&self, a: &Snapshot, b: &Snapshot, change: &mut TellChange<'_>) -> Result<()>;
+    /// The names of contents; `None` where one is no longer known.
+    fn hashes(&self, contents: &[ContentId]) -> Result<Vec<Option<Hash>>>;
+    /// The chaining values of a content's groups; `None` if it is not here.
+    fn base_values(&self, hash: &Hash) -> Result<Option<BaseValues>>;
     /// Where the bytes are.
     fn stats(&self) -> Result<Stats>;
     /// Looks for damage. `progress` hears of bytes read and to be read; an error of it is the result.
@@ -260,6 +265,15 @@ impl History for Arc<Repository> {
     }
     fn diff(&self, a: &Snapshot, b: &Snapshot, change: &mut TellChange<'_>) -> Result<()> {
         Repository::diff(self, a, b, change)
+    }
+    fn rows(&self, a: &Snapshot, b: &Snapshot, change: &mut TellChange<'_>) -> Result<()> {
+        Repository::rows(self, a, b, change)
+    }
+    fn hashes(&self, contents: &[ContentId]) -> Result<Vec<Option<Hash>>> {
+        self.content_hashes(contents)
+    }
+    fn base_values(&self, hash: &Hash) -> Result<Option<BaseValues>> {
+        Repository::base_values(self, hash)
     }
     fn stats(&self) -> Result<Stats> {
         Repository::stats(self)

@@ -29,6 +29,17 @@ struct Pair {
     b: Option<Entry>,
 }
 
+impl Pair {
+    /// How its row is another one.
+    fn row(&self) -> Option<Change> {
+        match (self.a.clone(), self.b.clone()) {
+            (Some(old), Some(new)) => (old.id != new.id).then_some(Change::Modified(old, new)),
+            (Some(old), None) => Some(Change::Removed(old)),
+            (None, new) => new.map(Change::Added),
+        }
+    }
+}
+
 /// Two folders, or one and nothing, whose names are being gone through.
 struct Level {
     /// Bytes of their path.
@@ -122,6 +133,23 @@ impl Repository {
     ///
     /// Along a line this looks only into folders with a changed row below them.
     pub fn diff(&self, a: &Snapshot, b: &Snapshot, change: &mut TellChange<'_>) -> Result<()> {
+        self.walk(a, b, &mut |pair| self.change_of(pair), change)
+    }
+
+    /// Tells which rows are others in snapshot `b` than in `a`, in the same order: beside what differs also names
+    /// that only became others of the same file, or no longer are. That is what a copy has to tell: a hard-linked
+    /// file is told by all of its names or none. There is no [`Change::Meta`] then.
+    pub fn rows(&self, a: &Snapshot, b: &Snapshot, change: &mut TellChange<'_>) -> Result<()> {
+        self.walk(a, b, &mut |pair| Ok(pair.row()), change)
+    }
+
+    fn walk(
+        &self,
+        a: &Snapshot,
+        b: &Snapshot,
+        how: &mut dyn FnMut(&Pair) -> Result<Option<Change>>,
+        change: &mut TellChange<'_>,
+    ) -> Result<()> {
         let touched = (a.line == b.line).then(|| self.touched(a.id, b.id)).transpose()?;
         let mut walk = Walk {
             repository: self,
@@ -134,7 +162,7 @@ impl Repository {
         let mut next = Some(Pair { a: Some(a), b: Some(b) });
         while let Some(pair) = next {
             let path: &[u8] = if walk.path.is_empty() { b"/" } else { &walk.path };
-            let how = self.change_of(&pair)?;
+            let how = how(&pair)?;
             if how.is_some_and(|how| change(path, how).is_break()) {
                 return Ok(());
             }

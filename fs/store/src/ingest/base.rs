@@ -6,7 +6,9 @@ pub use values::BaseValues;
 
 use std::sync::Arc;
 
+use crate::catalog::Content;
 use crate::delta::{BlockSum, LARGEST_BLOCK, ReadAt, SMALLEST_BLOCK};
+use crate::ingest::heal::damaged;
 use crate::parallel::by_shares;
 use crate::{ContentReader, Error, Hash, Repository, Result};
 
@@ -14,6 +16,17 @@ use crate::{ContentReader, Error, Hash, Repository, Result};
 const STRETCHES: usize = 32;
 
 impl Repository {
+    /// Which contents are here whole and, as far as is known, sound: a push may name those without sending them.
+    pub fn has_whole(&self, names: &[Hash]) -> Result<Vec<bool>> {
+        let connection = self.connection()?;
+        let damaged = damaged(&connection)?;
+        let is_here = |name: &Hash| {
+            let found = Content::find(&connection, name, None)?;
+            Ok(found.is_some_and(|found| found.base.is_none() && !damaged.contains_key(&(*name, found.size))))
+        };
+        names.iter().map(is_here).collect()
+    }
+
     /// Tells the sums of the whole blocks in ranges (offset, length) of a content, ascending and apart, with
     /// where each block begins.
     ///

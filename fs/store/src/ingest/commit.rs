@@ -7,18 +7,19 @@
 //! | the transaction | the snapshot; dead files that rows mark as dead: swept |
 //! | dead files unlinked, then their rows deleted | nothing |
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 
 use crate::catalog::{ALIVE, Snapshot};
 use crate::ingest::heal::heal;
+use crate::ingest::made::next_name;
 use crate::ingest::rows::Totals;
 use crate::ingest::succession::release;
 use crate::ingest::{Committed, Ingest};
 use crate::stops::Stop;
-use crate::{ContentId, Error, Kind, PushId, Result, RunId, lock, time};
+use crate::{ContentId, Error, Kind, PushId, Result, RunId, lock};
 
 impl Ingest {
-    /// Makes the push a snapshot of the time that it is now. `unread` is the number of paths
+    /// Makes the push a snapshot of the time that it is now, or of that which a copy has. `unread` is the number of paths
     /// that could not be read.
     ///
     /// # Errors
@@ -189,7 +190,7 @@ impl Ingest {
     }
 
     fn insert_snapshot(&self, connection: &Connection, totals: Totals, stored: u64, unread: u64) -> Result<Snapshot> {
-        let (time, name) = next_name(connection, self.repository.now())?;
+        let (time, name) = next_name(connection, self.repository.now(), self.options.made.as_ref())?;
         let snapshot = Snapshot {
             id: self.snapshot,
             line: self.line,
@@ -210,22 +211,6 @@ impl Ingest {
         snapshot.insert(connection)?;
         Ok(snapshot)
     }
-}
-
-/// The time and the name of the next snapshot: time does not go back, whatever the clock does,
-/// and a name that was given once is not given again, even if its snapshot was forgotten in the
-/// same second: a mount may still show the old one.
-fn next_name(connection: &Connection, now: i64) -> Result<(i64, String)> {
-    let get = "SELECT next FROM next_ids WHERE name = ?1";
-    let set = "INSERT INTO next_ids (name, next) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET next = ?2";
-    let last = |name: &str| connection.query_row(get, [name], |row| row.get::<_, i64>(0)).optional();
-    let (before, count) = (last("snapshot second")?, last("snapshots in it")?.unwrap_or(0));
-    let time = before.map_or(now, |before| before.max(now));
-    let count = if before == Some(time) { count + 1 } else { 1 };
-    connection.execute(set, ("snapshot second", time))?;
-    connection.execute(set, ("snapshots in it", count))?;
-    let plain = time::snapshot_name(time);
-    Ok((time, if count == 1 { plain } else { format!("{plain}-{count}") }))
 }
 
 /// Drops runs that nothing lies in any more, and marks files as dead that no run lies in: committed

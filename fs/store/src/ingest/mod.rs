@@ -14,6 +14,7 @@ mod commit;
 mod contents;
 mod heal;
 mod large;
+mod made;
 mod resume;
 mod rows;
 mod succession;
@@ -23,6 +24,7 @@ pub use base::BaseValues;
 pub(crate) use commit::drop_runs;
 pub(crate) use heal::heal;
 pub use large::LargeOp;
+pub use made::Made;
 pub(crate) use succession::{release, write_delta};
 pub use tree::Body;
 
@@ -50,6 +52,8 @@ pub struct PushOptions {
     pub roots: Vec<Vec<u8>>,
     /// What the user calls the snapshot.
     pub tags: Vec<String>,
+    /// When it was made and what it is called, of one that is copied from another repository; else now.
+    pub made: Option<Made>,
 }
 
 /// A push that is being received.
@@ -106,9 +110,14 @@ impl Ingest {
     /// Begins to receive a push.
     ///
     /// # Errors
-    /// [`Error::Busy`] if a push of the same line is running.
+    /// [`Error::Busy`] if a push of the same line is running; [`Error::Refused`] if a copy is not later than what
+    /// is here.
     pub fn begin(repository: &Arc<Repository>, options: PushOptions, mut budget: Box<dyn Budget>) -> Result<Self> {
         repository.writable()?;
+        if let Some(made) = &options.made {
+            // The commit looks again; but nothing need be sent for a copy that cannot be.
+            made.check(&*repository.connection()?, repository.now())?;
+        }
         crate::ballast::hold(repository.path())?;
         if repository.newest_of(&options)?.0 == LineId(0) {
             // Roots lie in the table of lines and in its index.

@@ -244,6 +244,15 @@ impl Repository {
         self.open_content(content.id)
     }
 
+    /// The names of contents; `None` where the catalog no longer knows one.
+    pub fn content_hashes(&self, ids: &[ContentId]) -> Result<Vec<Option<Hash>>> {
+        let name = |id: &ContentId| match self.content_hash(*id) {
+            Err(error) if error.is_damage() => Ok(None),
+            name => name.map(Some),
+        };
+        ids.iter().map(name).collect()
+    }
+
     /// The name of a content.
     pub fn content_hash(&self, id: ContentId) -> Result<Hash> {
         let found = Content::get(&*self.connection()?, id)?;

@@ -27,6 +27,7 @@ fn grown(bench: &Bench, tell: impl FnOnce(&mut Ingest)) -> (u64, u64) {
         host: "host".into(),
         roots: vec![b"/".to_vec()],
         tags: Vec::new(),
+        made: None,
     };
     let mut push = Ingest::begin(&bench.repository, options, Box::new(Counting(asked.clone()))).unwrap();
     let root = push.base().is_none().then(|| Meta::plain(Kind::Folder, 0o755));
