@@ -32,8 +32,8 @@ Times are shown in UTC. In names, what cannot be printed is written as in C: \\n
 With --json a listing is one array of objects. Where a path or another name is not UTF-8, it has \
 U+FFFD for what is not, and a field of the same name with _hex behind it has the exact bytes.
 
-Exit status: 0 done; 1 failed; 2 the command line makes no sense; 3 (snapshot) some files could not be \
-read. Of verify: 0 all is well, 1 damage, 2 it could not run."
+Exit status: 0 done; 1 failed; 2 the command line makes no sense; 3 (snapshot, copy) some files could not \
+be read. Of verify: 0 all is well, 1 damage, 2 it could not run."
 )]
 #[command(long_about = "Your files, as they were.
 
@@ -87,6 +87,7 @@ pub enum Command {
     Log(commands::log::Log),
     Mount(commands::mount::Mount),
     Umount(commands::umount::Umount),
+    Copy(commands::copy::Copy),
     Link(commands::link::Link),
     Forget(commands::forget::Forget),
     Prune(commands::prune::Prune),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use yore_agent::config::AgentConfig;
+use yore_agent::copy::{self, Copied, CopyRequest};
 use yore_agent::filter::Filter;
 use yore_agent::private;
 use yore_agent::restore::{self, RestoreOptions};
@@ -20,6 +21,7 @@ use yore_store::{History, Snapshot};
 use yore_terminal::text::one_line;
 
 use crate::commands::Context;
+use crate::commands::copy::Copy;
 use crate::commands::mount::Mount;
 use crate::commands::restore::{Overwrite, Restore};
 use crate::commands::snapshot::SnapshotArgs;
@@ -87,6 +89,18 @@ pub fn snapshot_stdin(
     Ok(snapshot::snapshot_stdin(
         target, name, tags, host, &cache, &mut input, meter,
     )?)
+}
+
+/// Copies snapshots into another repository.
+pub fn copy(source: &dyn History, to: &Target, args: &Copy, meter: &Meter) -> Result<Copied> {
+    let request = CopyRequest {
+        snapshots: args.snapshots.clone(),
+        host: args.host.clone(),
+        dry_run: args.dry_run,
+        limit_rate: args.limit_rate,
+        cache_dir: cache_dir(),
+    };
+    Ok(copy::copy(source, to, &request, meter)?)
 }
 
 /// Restores what is at a path of a snapshot.

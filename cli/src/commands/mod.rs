@@ -1,6 +1,7 @@
 //! The commands: one file each, with its arguments, its help and what it does.
 
 pub mod cat;
+pub mod copy;
 pub mod diff;
 pub mod exclude;
 pub mod find;
@@ -51,6 +52,7 @@ pub fn run(cli: Cli) -> Result<Status> {
         Command::Init(args) => init::run(&context, &args),
         Command::Snapshot(args) => snapshot::run(&context, &args),
         Command::Snapshots(args) => snapshots::run(&context, &args),
+        Command::Copy(args) => copy::run(&context, &args),
         Command::Link(args) => link::run(&context, &args),
         Command::Ls(args) => ls::run(&context, &args),
         Command::Cat(args) => cat::run(&context, &args),

@@ -105,7 +105,8 @@ struct Taken<'a> {
     skipped: Vec<Problem<'a>>,
 }
 
-fn rate(text: &str) -> Result<u64, String> {
+/// Bytes a second.
+pub fn rate(text: &str) -> Result<u64, String> {
     parse_bytes(text)
         .filter(|rate| *rate > 0)
         .ok_or_else(|| "is no rate; write bytes a second: 500K, 2M".into())

@@ -134,6 +134,7 @@ impl Push<'_> {
 fn from_large(error: LargeError) -> AgentError {
     match error {
         LargeError::File(error) => AgentError::File(error),
+        LargeError::Content(error) => AgentError::Store(error),
         LargeError::Push(error) => AgentError::Store(error),
         LargeError::Stopped => AgentError::Stopped,
     }

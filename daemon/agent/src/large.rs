@@ -12,7 +12,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use yore_store::delta::{Op, Scanner, Signature, block_len_for};
-use yore_store::{BaseValues, Body, DataExtents, GROUP, Hash, SEGMENT, Value, group_value, segment_value};
+use yore_store::{BaseValues, Body, DataExtents, GROUP, Hash, OpenContent, SEGMENT, Value, group_value, segment_value};
 
 use crate::destination::Destination;
 use crate::restore::Progress;
@@ -24,6 +24,9 @@ pub(crate) enum LargeError {
     /// The file cannot be read.
     #[error(transparent)]
     File(#[from] io::Error),
+    /// The content of another repository cannot be read.
+    #[error("{0}")]
+    Content(yore_store::Error),
     /// The push has failed.
     #[error(transparent)]
     Push(#[from] yore_store::Error),
@@ -34,10 +37,33 @@ pub(crate) enum LargeError {
 
 type Result<T> = std::result::Result<T, LargeError>;
 
+/// What a large content is read from: a file, or the content as another repository has it.
+pub(crate) trait ReadFrom {
+    /// Reads bytes from `offset`; none at the end.
+    fn read_from(&self, offset: u64, buffer: &mut [u8]) -> Result<usize>;
+}
+
+impl ReadFrom for File {
+    fn read_from(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        loop {
+            match self.read_at(buffer, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return Ok(read?),
+            }
+        }
+    }
+}
+
+impl ReadFrom for Box<dyn OpenContent> {
+    fn read_from(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        OpenContent::read_at(&**self, offset, buffer).map_err(LargeError::Content)
+    }
+}
+
 /// A large file being read.
 pub(crate) struct LargeFile<'a> {
     /// The file, open for reading.
-    pub file: &'a File,
+    pub file: &'a dyn ReadFrom,
     /// Its length; what comes beyond is left out, what is missing is zeros.
     pub size: u64,
     /// Where it has data, if it is sparse.
@@ -79,14 +105,35 @@ impl Scan {
     }
 }
 
+/// Whole segments that are all zeros, by their numbers, with their values.
+fn zeros_of(values: &BaseValues) -> impl Iterator<Item = (u64, Value)> {
+    let whole = (0..values.size / SEGMENT).zip(&values.zero_segments);
+    whole.filter_map(|(segment, value)| Some((segment, (*value)?)))
+}
+
+/// The values of a segment's groups, if all are known.
+fn values_of(values: &BaseValues, segment: u64) -> Option<Vec<Value>> {
+    let first = (segment * SEGMENT / GROUP) as usize;
+    let end = values.groups.len().min(first + (SEGMENT / GROUP) as usize);
+    values.groups.get(first..end)?.iter().copied().collect()
+}
+
 impl LargeFile<'_> {
     /// Reads the file and hashes it. What is a hole and was zeros in `base` is not hashed again.
     pub fn scan(&self, base: Option<&BaseValues>) -> Result<Scan> {
+        self.scan_unknown(base, None)
+    }
+
+    /// The same of a content some of whose own values are known: what these say is neither read nor hashed.
+    pub fn scan_unknown(&self, base: Option<&BaseValues>, own: Option<&BaseValues>) -> Result<Scan> {
         let mut scan = Scan {
             hash: Hash([0; 32]),
             values: Vec::new(),
             zero_segments: self.zero_segments(base),
         };
+        // Holes in which another repository has zeros are zeros, whatever the file system called them.
+        let own = own.filter(|own| own.size == self.size && self.size > SEGMENT);
+        scan.zero_segments.extend(own.into_iter().flat_map(zeros_of));
         let mut name = GroupHasher::default();
         for segment in 0..self.size.div_ceil(SEGMENT) {
             let values = match scan.zero_segments.get(&segment) {
@@ -95,7 +142,15 @@ impl LargeFile<'_> {
                     name.segment(*value);
                     Vec::new()
                 }
-                None => self.scan_segment(segment, &mut name)?,
+                None => match own.and_then(|own| values_of(own, segment)) {
+                    Some(values) => {
+                        let length = self.length_of(segment * SEGMENT / GROUP, SEGMENT / GROUP);
+                        self.passed(length)?;
+                        name.values(values.iter().copied(), length);
+                        values
+                    }
+                    None => self.scan_segment(segment, &mut name)?,
+                },
             };
             match self.is_long_hole(segment) && !values.is_empty() {
                 true => {
@@ -321,7 +376,7 @@ impl LargeFile<'_> {
     }
 
     /// The bytes of a group; zeros where the file has become shorter.
-    fn read_group<'b>(&self, group: u64, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
+    fn read_group<'b>(&self, group: u64, buffer: &'b mut [u8]) -> Result<&'b [u8]> {
         let buffer = &mut buffer[..self.group_length(group) as usize];
         if self.is_hole(group) {
             buffer.fill(0);
@@ -329,14 +384,12 @@ impl LargeFile<'_> {
         }
         let mut done = 0;
         while done < buffer.len() {
-            match self.file.read_at(&mut buffer[done..], group * GROUP + done as u64) {
-                Ok(0) => {
+            match self.file.read_from(group * GROUP + done as u64, &mut buffer[done..])? {
+                0 => {
                     buffer[done..].fill(0);
                     break;
                 }
-                Ok(length) => done += length,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                length => done += length,
             }
         }
         Ok(buffer)

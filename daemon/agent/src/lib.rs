@@ -4,6 +4,7 @@
 //! roots    what the caller named, made absolute, sorted, none inside another
 //! walk     roots -> folders and items, depth first, by descriptors
 //! config   the one file that says what, where to and when
+//! copy     a second repository with the snapshots of a first one
 //! marks    where something changed: what a push looks at instead of everything
 //! status   what others can see of the agent: the last results, what runs, a pause
 //! filter   gitignore patterns over absolute paths: excludes, includes
@@ -32,6 +33,7 @@ mod turn;
 mod xattrs;
 
 pub mod config;
+pub mod copy;
 pub mod filter;
 pub mod link;
 pub mod marks;
