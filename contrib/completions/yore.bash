@@ -22,6 +22,9 @@ _yore() {
             yore,completions)
                 cmd="yore__subcmd__completions"
                 ;;
+            yore,copy)
+                cmd="yore__subcmd__copy"
+                ;;
             yore,diff)
                 cmd="yore__subcmd__diff"
                 ;;
@@ -105,6 +108,9 @@ _yore() {
                 ;;
             yore__subcmd__help,completions)
                 cmd="yore__subcmd__help__subcmd__completions"
+                ;;
+            yore__subcmd__help,copy)
+                cmd="yore__subcmd__help__subcmd__copy"
                 ;;
             yore__subcmd__help,diff)
                 cmd="yore__subcmd__help__subcmd__diff"
@@ -256,6 +262,40 @@ _yore() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        yore__subcmd__copy)
+            opts="-n -r -q -v -h --snapshot --host --limit-rate --dry-run --repository --json --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --snapshot)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --repository)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         yore__subcmd__diff)
             opts="-r -q -v -h --repository --json --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -373,6 +413,20 @@ _yore() {
             return 0
             ;;
         yore__subcmd__help__subcmd__completions)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        yore__subcmd__help__subcmd__copy)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -41,6 +41,7 @@ complete -c yore -n "__fish_yore_needs_command" -f -a "find" -d 'Find names in e
 complete -c yore -n "__fish_yore_needs_command" -f -a "log" -d 'List the versions of a path, oldest first'
 complete -c yore -n "__fish_yore_needs_command" -f -a "mount" -d 'Show every snapshot as a folder'
 complete -c yore -n "__fish_yore_needs_command" -f -a "umount" -d 'Take a mount away'
+complete -c yore -n "__fish_yore_needs_command" -f -a "copy" -d 'Copy snapshots to a second repository, on another disk or a server'
 complete -c yore -n "__fish_yore_needs_command" -f -a "link" -d 'Link this machine to a server'
 complete -c yore -n "__fish_yore_needs_command" -f -a "forget" -d 'Remove snapshots'
 complete -c yore -n "__fish_yore_needs_command" -f -a "prune" -d 'Remove the snapshots that no rule keeps'
@@ -141,6 +142,15 @@ complete -c yore -n "__fish_yore_using_subcommand umount" -l json -d 'Print JSON
 complete -c yore -n "__fish_yore_using_subcommand umount" -s q -l quiet -d 'Print no progress and nothing that is not asked for'
 complete -c yore -n "__fish_yore_using_subcommand umount" -s v -l verbose -d 'Say more, such as everything that is left out'
 complete -c yore -n "__fish_yore_using_subcommand umount" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c yore -n "__fish_yore_using_subcommand copy" -l snapshot -d 'Copy this snapshot; may be given more than once; all if nothing is said' -r
+complete -c yore -n "__fish_yore_using_subcommand copy" -l host -d 'Copy only snapshots of this machine' -r
+complete -c yore -n "__fish_yore_using_subcommand copy" -l limit-rate -d 'Send at most so many bytes a second to a server: 500K, 2M' -r
+complete -c yore -n "__fish_yore_using_subcommand copy" -s r -l repository -d 'The repository: a folder made by `yore init`; without it, the one of the agent\'s file' -r -F
+complete -c yore -n "__fish_yore_using_subcommand copy" -s n -l dry-run -d 'Only say what would be copied'
+complete -c yore -n "__fish_yore_using_subcommand copy" -l json -d 'Print JSON instead of text for people'
+complete -c yore -n "__fish_yore_using_subcommand copy" -s q -l quiet -d 'Print no progress and nothing that is not asked for'
+complete -c yore -n "__fish_yore_using_subcommand copy" -s v -l verbose -d 'Say more, such as everything that is left out'
+complete -c yore -n "__fish_yore_using_subcommand copy" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c yore -n "__fish_yore_using_subcommand link" -l user -d 'The account on the server' -r
 complete -c yore -n "__fish_yore_using_subcommand link" -l repository -d 'What to call the repository there; this machine\'s name if nothing is said' -r -F
 complete -c yore -n "__fish_yore_using_subcommand link" -l invitation -d 'Enrol with this invitation, so that no password is asked for; with `-` it is the first line of standard input' -r

@@ -1256,7 +1256,7 @@ _yored() {
             return 0
             ;;
         yored__subcmd__user__subcmd__add)
-            opts="-c -q -h --email --quota --may-prune --unix-user --disabled --password-stdin --config --json --quiet --help"
+            opts="-c -q -h --email --quota --may-prune --may-copy --unix-user --disabled --password-stdin --config --json --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1271,6 +1271,10 @@ _yored() {
                     return 0
                     ;;
                 --may-prune)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --may-copy)
                     COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
@@ -1430,7 +1434,7 @@ _yored() {
             return 0
             ;;
         yored__subcmd__user__subcmd__set)
-            opts="-c -q -h --email --quota --may-prune --unix-user --disabled --password-stdin --no-password --config --json --quiet --help"
+            opts="-c -q -h --email --quota --may-prune --may-copy --unix-user --disabled --password-stdin --no-password --config --json --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1445,6 +1449,10 @@ _yored() {
                     return 0
                     ;;
                 --may-prune)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --may-copy)
                     COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;

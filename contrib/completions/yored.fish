@@ -59,6 +59,8 @@ complete -c yored -n "__fish_yored_using_subcommand user; and __fish_seen_subcom
 complete -c yored -n "__fish_yored_using_subcommand user; and __fish_seen_subcommand_from add" -l quota -d 'How much all repositories may take together, or none' -r
 complete -c yored -n "__fish_yored_using_subcommand user; and __fish_seen_subcommand_from add" -l may-prune -d 'Whether this user\'s machines may forget and prune' -r -f -a "true\t''
 false\t''"
+complete -c yored -n "__fish_yored_using_subcommand user; and __fish_seen_subcommand_from add" -l may-copy -d 'Whether this user\'s machines may copy snapshots to here (`yore copy`), with the times that those have' -r -f -a "true\t''
+false\t''"
 complete -c yored -n "__fish_yored_using_subcommand user; and __fish_seen_subcommand_from add" -l unix-user -d 'Who on this server may look into the repositories where they are mounted, or none' -r
 complete -c yored -n "__fish_yored_using_subcommand user; and __fish_seen_subcommand_from add" -l disabled -d 'Whether nobody is let in; everything stays' -r -f -a "true\t''
 false\t''"
@@ -74,6 +76,8 @@ complete -c yored -n "__fish_yored_using_subcommand user; and __fish_seen_subcom
 complete -c yored -n "__fish_yored_using_subcommand user; and __fish_seen_subcommand_from set" -l email -d 'Where mail about this user\'s backups goes, or none' -r
 complete -c yored -n "__fish_yored_using_subcommand user; and __fish_seen_subcommand_from set" -l quota -d 'How much all repositories may take together, or none' -r
 complete -c yored -n "__fish_yored_using_subcommand user; and __fish_seen_subcommand_from set" -l may-prune -d 'Whether this user\'s machines may forget and prune' -r -f -a "true\t''
+false\t''"
+complete -c yored -n "__fish_yored_using_subcommand user; and __fish_seen_subcommand_from set" -l may-copy -d 'Whether this user\'s machines may copy snapshots to here (`yore copy`), with the times that those have' -r -f -a "true\t''
 false\t''"
 complete -c yored -n "__fish_yored_using_subcommand user; and __fish_seen_subcommand_from set" -l unix-user -d 'Who on this server may look into the repositories where they are mounted, or none' -r
 complete -c yored -n "__fish_yored_using_subcommand user; and __fish_seen_subcommand_from set" -l disabled -d 'Whether nobody is let in; everything stays' -r -f -a "true\t''

@@ -126,3 +126,79 @@ fn names(path: &[u8]) -> Vec<&[u8]> {
 fn is_below(path: &[u8], folder: &[u8]) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.starts_with(b"/"))
 }
+
+#[cfg(test)]
+mod tests {
+    use yore_store::{EntryId, FolderId, Kind, Meta, SnapshotId};
+
+    use super::*;
+
+    fn entry(path: &str, is_folder: bool) -> Entry {
+        let kind = if is_folder { Kind::Folder } else { Kind::File };
+        Entry {
+            id: EntryId(1),
+            folder: FolderId(1),
+            name: path.rsplit('/').next().unwrap().into(),
+            first: SnapshotId(1),
+            last: SnapshotId(1),
+            meta: Meta::plain(kind, 0o755),
+            size: 0,
+            content: None,
+            child: is_folder.then_some(FolderId(2)),
+            link: None,
+        }
+    }
+
+    /// The steps for rows such as `+/folder/ -/file ~/other`.
+    fn steps(rows: &str) -> String {
+        let mut told = Vec::new();
+        let mut tell = |step: Step| {
+            let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+            told.push(match step {
+                Step::Enter { name, meta } => format!(">{}{}", text(&name), if meta.is_some() { "!" } else { "" }),
+                Step::Leave => "<".into(),
+                Step::Put(put) => format!("{}{}", if put.old.is_some() { "~" } else { "+" }, text(&put.new.name)),
+                Step::Remove { name } => format!("-{}", text(&name)),
+            });
+            Ok(())
+        };
+        let mut way = Way {
+            tell: &mut tell,
+            at: None,
+            removed: None,
+        };
+        for row in rows.split_whitespace() {
+            let (path, is_folder) = match row[1..].strip_suffix('/') {
+                Some("") => ("/", true),
+                Some(path) => (path, true),
+                None => (&row[1..], false),
+            };
+            let entry = || entry(path.trim_end_matches('/'), is_folder);
+            let change = match &row[..1] {
+                "+" => Change::Added(entry()),
+                "-" => Change::Removed(entry()),
+                _ => Change::Modified(entry(), entry()),
+            };
+            way.change(path.as_bytes(), change).unwrap();
+        }
+        way.end().unwrap();
+        told.join(" ")
+    }
+
+    #[test]
+    fn folders_are_entered_on_the_way_and_left_again() {
+        assert_eq!(steps(""), "");
+        assert_eq!(steps("~/a/b/file ~/a/c ~/d"), "> >a >b ~file < ~c < ~d <");
+        assert_eq!(steps("~/ +/new/ +/new/file"), "> >new! +file < <");
+        assert_eq!(steps("~/a-b/x ~/a/x"), "> >a-b ~x < >a ~x < <", "names are not paths");
+    }
+
+    #[test]
+    fn a_folder_goes_with_what_is_in_it_and_nothing_is_removed_that_is_replaced() {
+        assert_eq!(steps("-/a/ -/a/b -/a/c/ -/a/c/d ~/e"), "> -a ~e <");
+        assert_eq!(steps("-/a/ -/a/b +/a ~/e"), "> ~a ~e <");
+        assert_eq!(steps("-/a +/a/ +/a/b"), "> >a! +b < <");
+        assert_eq!(steps("-/a/b"), "> >a -b < <");
+        assert_eq!(steps("-/a -/ab"), "> -a -ab <", "the name of one begins as the other");
+    }
+}

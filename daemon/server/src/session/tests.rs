@@ -354,3 +354,55 @@ fn a_pattern_is_not_as_long_as_a_packet() {
     assert!(find(4096).is_ok());
     assert_eq!(find(4097).unwrap_err().kind, FailureKind::Refused);
 }
+
+#[test]
+fn a_copy_wants_the_right_and_is_not_of_the_future() {
+    let mut peer = Peer::greeted(None);
+    let made = |time: i64, name: &str| Question::Made {
+        time,
+        name: name.into(),
+    };
+    let old = || made(1_000_000_000, "2001-09-09_01-46-40");
+    assert_eq!(
+        peer.ask(old()).unwrap_err().kind,
+        FailureKind::Refused,
+        "nothing is open"
+    );
+    peer.open("laptop").unwrap();
+    let denied = peer.ask(old()).unwrap_err();
+    assert_eq!(denied.kind, FailureKind::Denied);
+    assert!(denied.text.contains("--may-copy"), "{}", denied.text);
+    let by = By {
+        who: "root",
+        from: "here",
+    };
+    let change = UserChange {
+        may_copy: Some(true),
+        ..UserChange::default()
+    };
+    peer.accounts.set_user(&"ann".parse().unwrap(), &change, by).unwrap();
+    peer.ask(made(1 << 40, "36812-02-20_00-36-16")).unwrap();
+    assert_eq!(peer.begin_push().unwrap_err().kind, FailureKind::Refused);
+    peer.ask(old()).unwrap();
+    peer.begin_push().unwrap();
+    let refused = peer.ask(old()).unwrap_err();
+    assert_eq!(refused.kind, FailureKind::Refused, "in the midst of a push");
+    for message in [
+        Message::Enter {
+            name: vec![],
+            meta: Some(Meta::plain(Kind::Folder, 0o755)),
+        },
+        Message::Leave,
+    ] {
+        peer.say(&Packet::Tell(message));
+    }
+    let answers = peer.ask(Question::Commit { unread: 0 }).unwrap();
+    let is_old =
+        |answer: &Answer| matches!(answer, Answer::Committed { snapshot, .. } if snapshot.time == 1_000_000_000);
+    assert!(answers.iter().any(is_old), "{answers:?}");
+    // It holds for one push.
+    peer.begin_push().unwrap();
+    let answers = peer.ask(Question::Commit { unread: 0 }).unwrap();
+    assert!(!answers.iter().any(is_old), "{answers:?}");
+    peer.end();
+}

@@ -221,3 +221,27 @@ fn diff_looks_below_unchanged_folders_and_only_where_something_changed() {
     assert_eq!(diff(&bench, &a, &b), ["M/x/in/f"]);
     assert_eq!(bench.repository.touched(a.id, b.id).unwrap().len(), 3, "/, x and in");
 }
+
+#[test]
+fn rows_tell_names_that_only_became_others_of_one_file() {
+    let bench = Bench::new();
+    let body = crate::Body {
+        hash: crate::Hash::of(b"bytes"),
+        size: 5,
+    };
+    let meta = || Meta::plain(Kind::File, 0o644);
+    let first = bench.push("host", |push| file(push, "a", b"bytes"));
+    let second = bench.push("host", |push| {
+        push.put(b"a", meta(), Some(body), Some(1)).unwrap();
+        push.put(b"b", meta(), Some(body), Some(1)).unwrap();
+    });
+    assert_eq!(diff(&bench, &first, &second), ["+/b"]);
+    let mut rows = Vec::new();
+    let mut row = |path: &[u8], change: Change| {
+        let is_new = matches!(change, Change::Added(_));
+        rows.push((String::from_utf8_lossy(path).into_owned(), is_new));
+        ControlFlow::Continue(())
+    };
+    bench.repository.rows(&first, &second, &mut row).unwrap();
+    assert_eq!(rows, [("/a".to_owned(), false), ("/b".to_owned(), true)]);
+}
