@@ -197,7 +197,7 @@ _yore() {
 
     case "${cmd}" in
         yore)
-            opts="-r -q -v -h -V --repository --json --quiet --verbose --help --version init snapshot snapshots ls cat restore diff find log mount umount link forget prune verify repair stats include exclude schedule watch run status pause resume man completions help"
+            opts="-r -q -v -h -V --repository --json --quiet --verbose --help --version init snapshot snapshots ls cat restore diff find log mount umount copy link forget prune verify repair stats include exclude schedule watch run status pause resume man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -385,7 +385,7 @@ _yore() {
             return 0
             ;;
         yore__subcmd__help)
-            opts="init snapshot snapshots ls cat restore diff find log mount umount link forget prune verify repair stats include exclude schedule watch run status pause resume man completions help"
+            opts="init snapshot snapshots ls cat restore diff find log mount umount copy link forget prune verify repair stats include exclude schedule watch run status pause resume man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -203,6 +203,7 @@ fn push(repository: &Arc<Repository>, tag: &str, tell: impl FnOnce(&mut Ingest))
         host: "laptop".into(),
         roots: vec![b"/home/ann".to_vec()],
         tags: vec![tag.into()],
+        made: None,
     };
     let mut ingest = Ingest::begin(repository, options, Box::new(Unlimited)).unwrap();
     ingest.enter(b"", Some(Meta::plain(Kind::Folder, 0o755))).unwrap();

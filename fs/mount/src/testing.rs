@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use yore_store::{
-    BaseValues, ContentId, Entry, EntryId, FolderId, Forgotten, Hash, History, LineId, Listing, OpenContent, Repaired, Result, Snapshot, SnapshotId, Space, Stats, Swept, TellChange, TellFound, TellProgress, Verified, Version, Wanted,
+    BaseValues, ContentId, Entry, EntryId, FolderId, Forgotten, Hash, History, LineId, Listing, OpenContent, Repaired,
+    Result, Snapshot, SnapshotId, Space, Stats, Swept, TellChange, TellFound, TellProgress, Verified, Version, Wanted,
 };
 
 /// A snapshot with this number and name.

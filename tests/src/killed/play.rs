@@ -144,6 +144,7 @@ impl<'a> Stage<'a> {
             host: ["ann", "bob"][line].into(),
             roots: vec![b"/home".to_vec()],
             tags: vec![self.at.to_string()],
+            made: None,
         };
         Ingest::begin(&self.repository, options, budget).expect("a push")
     }

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, MutexGuard};
 
 use yore_store::{
-    BaseValues, ContentId, Entry, EntryId, Error, FolderId, Forgotten, GROUP, Hash, History, Kind, Listing, NextPassage, OpenContent, Repaired, Result, Snapshot, SnapshotId, Space, Stats, Swept, TellChange, TellFound, TellPassage, TellProgress, Verified, Version, Wanted, go_on,
+    BaseValues, ContentId, Entry, EntryId, Error, FolderId, Forgotten, GROUP, Hash, History, Kind, Listing,
+    NextPassage, OpenContent, Repaired, Result, Snapshot, SnapshotId, Space, Stats, Swept, TellChange, TellFound,
+    TellPassage, TellProgress, Verified, Version, Wanted, go_on,
 };
 use yore_wire::{Answer, MOST_NAMED, Question};
 

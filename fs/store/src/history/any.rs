@@ -12,7 +12,8 @@ use super::{NextPassage, TellPassage, read_passages};
 use crate::error::IoContext;
 use crate::tree::find_name;
 use crate::{
-    BaseValues, Change, ContentId, ContentReader, Entry, EntryId, Error, FolderId, Forgotten, Found, Hash, Listing, Repaired, Repository, Result, Snapshot, SnapshotId, Stats, Swept, Verified, Version,
+    BaseValues, Change, ContentId, ContentReader, Entry, EntryId, Error, FolderId, Forgotten, Found, Hash, Listing,
+    Repaired, Repository, Result, Snapshot, SnapshotId, Stats, Swept, Verified, Version,
 };
 
 /// A content open for reading. Every byte given was verified where it is kept.
