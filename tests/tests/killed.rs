@@ -4,6 +4,9 @@
 //! `YORE_KILLED_KILLS=N` kills so many at random moments, `YORE_KILLED_REACHES=N` stops at so many reaches of each point
 //! (the quick run: at the first and at a later one), `YORE_KILLED_SEED=N` begins with another seed.
 //! `YORE_KILLED_POINT=TEXT` stops only at points whose names have the text.
+//!
+//! A stop at a point comes again with the same seed. A kill at random comes when it comes; what it left is kept in the
+//! folder that the failure names.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -55,8 +58,10 @@ fn stopped_at_every_point_a_repository_is_sound_and_goes_on() {
     for point in POINTS.iter().filter(|point| point.contains(&only)) {
         let reaches = points.reaches(point);
         let excused = NOT_REACHED.iter().any(|(known, _)| point.starts_with(known));
-        assert_eq!(reaches.is_empty(), excused, "{point:?}: whether no step reaches it");
-        if !excused {
+        // Of another seed's script nobody knows what it reaches.
+        let is_known = reaches.is_empty() == excused || seed != EVERYTHING;
+        assert!(is_known, "{point:?}: whether no step reaches it");
+        if !reaches.is_empty() {
             let wanted = asked("YORE_KILLED_REACHES").unwrap_or(2);
             let reaches = chosen(&reaches, wanted, &mut random);
             cases.extend(reaches.into_iter().map(|(at, number)| (*point, at, number)));
