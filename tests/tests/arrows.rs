@@ -65,3 +65,24 @@ fn arrows_run_downwards() {
         }
     }
 }
+
+#[test]
+fn what_is_shipped_has_neither_fail_points_nor_planted_faults() {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    for package in ["yore", "yore-server"] {
+        let arguments = [
+            "tree",
+            "--offline",
+            "--prefix=none",
+            "--edges=normal",
+            "--format={p} {f}",
+        ];
+        let mut tree = Command::new(&cargo);
+        let tree = run(tree.current_dir(root).args(arguments).args(["-p", package]));
+        let stores: Vec<&str> = tree.lines().filter(|line| line.starts_with("yore-store ")).collect();
+        assert!(!stores.is_empty(), "{package} has no store: {tree}");
+        let has = |what: &str| stores.iter().any(|line| line.contains(what));
+        assert!(!has("fail-points") && !has("fault-"), "{package}: {stores:?}");
+    }
+}
