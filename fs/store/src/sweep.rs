@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::ballast::Room;
 use crate::error::IoContext;
@@ -147,15 +147,19 @@ impl Repository {
         Ok((unlinked.files, unlinked.bytes))
     }
 
+    /// A planted fault: files go before the commit that marks them.
+    pub(crate) fn unlink_early(&self, transaction: &Connection) -> Result<()> {
+        if cfg!(feature = "fault-early-unlink") {
+            for (id, kind) in dead_files(transaction)? {
+                let kind = FileKind::from_code(kind).expect("a kind");
+                let _ = unlink(&stored_file(self.path(), kind, id));
+            }
+        }
+        Ok(())
+    }
+
     fn dead_files(&self) -> Result<Vec<(FileId, i64)>> {
-        let connection = self.connection()?;
-        // The index is not believed: a file in which a run lies is not dead.
-        let mut statement = connection.prepare_cached(
-            "SELECT id, kind FROM files WHERE dead = 1 AND +dead = 1
-               AND (push IS NOT NULL OR NOT EXISTS (SELECT 1 FROM runs WHERE file = files.id))",
-        )?;
-        let dead = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(dead.collect::<rusqlite::Result<_>>()?)
+        dead_files(&*self.connection()?)
     }
 
     /// Deletes the rows of files that are gone; those of a push that is being swept stay until its runs are gone too.
@@ -169,6 +173,17 @@ impl Repository {
         }
         Ok(Stop::DeadRowsDropped.around(|| transaction.commit())?)
     }
+}
+
+/// Files that are marked as dead, and their kinds.
+fn dead_files(connection: &Connection) -> Result<Vec<(FileId, i64)>> {
+    // The index is not believed: a file in which a run lies is not dead.
+    let mut statement = connection.prepare_cached(
+        "SELECT id, kind FROM files WHERE dead = 1 AND +dead = 1
+           AND (push IS NOT NULL OR NOT EXISTS (SELECT 1 FROM runs WHERE file = files.id))",
+    )?;
+    let dead = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(dead.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Files that were unlinked, and what has to be fsynced before their rows go.

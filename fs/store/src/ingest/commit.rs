@@ -66,6 +66,7 @@ impl Ingest {
                 "what the push had sent was swept meanwhile; snapshot again".into(),
             ));
         }
+        repository.unlink_early(&transaction)?;
         Stop::SnapshotMade.around(|| transaction.commit())?;
         drop(connection);
         self.is_over = true;
@@ -219,9 +220,10 @@ pub(crate) fn drop_runs(connection: &Connection, runs: &[RunId], push: Option<Pu
     let mut delete = connection.prepare_cached(
         "DELETE FROM runs WHERE id = ?1
            AND NOT EXISTS (SELECT 1 FROM contents WHERE run = ?1)
-           AND NOT EXISTS (SELECT 1 FROM parts WHERE run = ?1)
+           AND (?2 OR NOT EXISTS (SELECT 1 FROM parts WHERE run = ?1))
            AND NOT EXISTS (SELECT 1 FROM partials WHERE run = ?1) RETURNING file, bytes",
     )?;
+    let unchecked = cfg!(feature = "fault-shared-segment");
     let mut kill = connection.prepare_cached(
         "UPDATE files SET dead = 1, push = NULL WHERE id = ?1 AND push IS ?2
            AND NOT EXISTS (SELECT 1 FROM runs WHERE file = ?1)",
@@ -229,7 +231,9 @@ pub(crate) fn drop_runs(connection: &Connection, runs: &[RunId], push: Option<Pu
     let mut gone = 0;
     for run in runs {
         let files = delete
-            .query_map([run], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?
+            .query_map((run, unchecked), |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+            })?
             .collect::<rusqlite::Result<Vec<_>>>()?;
         for (file, bytes) in files {
             gone += bytes as u64;

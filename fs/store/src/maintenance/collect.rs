@@ -158,7 +158,10 @@ impl Repository {
         let Some(composed) = own.compose_within(map, MOST_COMPOSED)? else {
             return self.make_whole(dependent);
         };
-        let pieces = to_pieces(&composed);
+        let mut pieces = to_pieces(&composed);
+        if cfg!(feature = "fault-lost-literal") {
+            lose_literal(&mut pieces);
+        }
         let reader = self.open_content(dependent)?;
         let mut step = Step::begin(self)?;
         let conversion = write_delta(&mut step.writer, old, onto, &pieces, &reader)?;
@@ -241,6 +244,16 @@ fn to_pieces(map: &Map) -> Vec<Piece> {
         }
     }
     pieces
+}
+
+/// A planted fault: what is literal first is taken from the base.
+fn lose_literal(pieces: &mut [Piece]) {
+    let literal = pieces.iter_mut().find(|piece| matches!(piece, Piece::Literal { .. }));
+    if let Some(piece) = literal
+        && let Piece::Literal { len, .. } = *piece
+    {
+        *piece = Piece::Copy { from: 0, len };
+    }
 }
 
 /// From the map of a content onto `base`, the map of `base` onto that content. Where its

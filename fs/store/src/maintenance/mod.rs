@@ -53,6 +53,7 @@ impl Step {
             let freed = change(&transaction)?;
             self.writer.commit_files(&transaction)?;
             crate::ingest::drop_runs(&transaction, &freed, None)?;
+            repository.unlink_early(&transaction)?;
             Ok(stop.around(|| transaction.commit())?)
         });
         if result.is_err() {
