@@ -66,3 +66,41 @@ fn a_new_repository_keeps_its_name() {
         assert!(matches!(read, Answer::Done(_)), "seed {seed}: it is gone");
     }
 }
+
+/// Pushes a large file with a worker that dies at the fsync of a folder, and again with one that goes on from there.
+/// Whether what that one committed reads back when the power was gone.
+fn goes_on_and_survives(folder: &Path, dies_at: u64) -> bool {
+    let mut disk = PowerDisk::new(&folder.join("disk"));
+    let (repository, cache) = (folder.join("disk/r"), folder.join(format!("cache-{dies_at}")));
+    let worker = || {
+        Conductor::start(
+            Path::new(WORKER),
+            &repository,
+            &folder.join("sources"),
+            &cache,
+            1_700_000_000,
+        )
+    };
+    assert!(matches!(worker().order("init"), Answer::Done(_)));
+    let mut first = worker();
+    disk.call_at_folder_sync(dies_at, first.killer());
+    first.order("push one");
+    disk.be_quiet();
+    drop(first);
+    assert!(matches!(worker().order("push one"), Answer::Done(_)));
+    disk.power_on(&mut Random::new(dies_at));
+    matches!(worker().order("read"), Answer::Done(_))
+}
+
+/// The first worker had written down what it sent, and died before it fsynced the folders: the names that the second one
+/// finds there are not durable yet.
+#[test]
+fn what_a_push_took_over_from_a_dead_one_survives() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("sources/one")).unwrap();
+    std::fs::create_dir(folder.path().join("disk")).unwrap();
+    std::fs::write(folder.path().join("sources/one/large"), Random::new(0).noise(14 << 20)).unwrap();
+    let lost = (1..=6).filter(|dies_at| !goes_on_and_survives(folder.path(), *dies_at));
+    let lost: Vec<u64> = lost.collect();
+    assert!(lost.is_empty(), "where the first worker died: {lost:?}");
+}

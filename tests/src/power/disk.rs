@@ -24,9 +24,16 @@ pub(super) enum Node {
     Folder(Folder),
 }
 
-/// What happens at an operation with a certain number.
-pub(super) struct Alarm {
-    at: u64,
+/// A moment in the life of a disk, counted from its beginning.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    Operation(u64),
+    FolderSync(u64),
+}
+
+/// What happens at some moment.
+struct Alarm {
+    at: Moment,
     is_cut: bool,
     ring: Box<dyn FnOnce() + Send>,
 }
@@ -36,6 +43,7 @@ pub(super) struct Disk {
     nodes: BTreeMap<Number, Node>,
     next: Number,
     operations: u64,
+    folder_syncs: u64,
     alarm: Option<Alarm>,
     is_dead: bool,
 }
@@ -47,18 +55,16 @@ impl Disk {
             nodes: BTreeMap::from([(ROOT, Node::Folder(Folder::default()))]),
             next: ROOT + 1,
             operations: 0,
+            folder_syncs: 0,
             alarm: None,
             is_dead: false,
         }
     }
 
-    /// Has somebody called at the operation that is `after` operations from now; with `is_cut` the power goes then.
-    pub fn call_at(&mut self, after: u64, is_cut: bool, ring: impl FnOnce() + Send + 'static) {
-        self.alarm = Some(Alarm {
-            at: self.operations + after,
-            is_cut,
-            ring: Box::new(ring),
-        });
+    /// Has somebody called at a moment; with `is_cut` the power goes then.
+    pub fn call_at(&mut self, at: Moment, is_cut: bool, ring: impl FnOnce() + Send + 'static) {
+        let ring = Box::new(ring);
+        self.alarm = Some(Alarm { at, is_cut, ring });
     }
 
     /// Nobody is called any more.
@@ -82,11 +88,20 @@ impl Disk {
         self.operations
     }
 
+    /// How many of them were fsyncs of folders.
+    pub fn folder_syncs(&self) -> u64 {
+        self.folder_syncs
+    }
+
     /// Counts an operation.
     pub fn operate(&mut self) -> Result<()> {
         self.alive()?;
         self.operations += 1;
-        if let Some(alarm) = self.alarm.take_if(|alarm| alarm.at <= self.operations) {
+        self.come_to(Moment::Operation(self.operations))
+    }
+
+    fn come_to(&mut self, now: Moment) -> Result<()> {
+        if let Some(alarm) = self.alarm.take_if(|alarm| alarm.at == now) {
             self.is_dead = alarm.is_cut;
             (alarm.ring)();
         }
@@ -221,6 +236,8 @@ impl Disk {
     /// Makes the names in a folder durable. What no name reaches any more, nor can after a cut, goes.
     pub fn fsync_folder(&mut self, number: Number) -> Result<()> {
         self.operate()?;
+        self.folder_syncs += 1;
+        self.come_to(Moment::FolderSync(self.folder_syncs))?;
         self.folder_mut(number)?.fsync();
         let folders = self.nodes.values().filter_map(|node| match node {
             Node::Folder(folder) => Some(folder),
@@ -239,6 +256,7 @@ impl Disk {
         let mut disk = Disk {
             next: self.next,
             operations: self.operations,
+            folder_syncs: self.folder_syncs,
             ..Disk::new()
         };
         let mut found = vec![ROOT];
@@ -333,7 +351,7 @@ mod tests {
     fn nothing_succeeds_once_the_power_is_gone() {
         let mut disk = Disk::new();
         let (told, hears) = std::sync::mpsc::channel();
-        disk.call_at(2, true, move || told.send(()).unwrap());
+        disk.call_at(Moment::Operation(2), true, move || told.send(()).unwrap());
         let file = new_file(&mut disk, ROOT, "first");
         assert!(hears.try_recv().is_err());
         let second = disk.create(ROOT, name("second"), Node::File(File::default()));

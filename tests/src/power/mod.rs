@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use fuser::{BackgroundSession, Config, MountOption, spawn_mount};
 
-use self::disk::Disk;
+use self::disk::{Disk, Moment};
 use self::filesystem::PowerFilesystem;
 use crate::model::random::Random;
 use crate::run;
@@ -61,12 +61,20 @@ impl PowerDisk {
 
     /// Has the power go at the operation that is `after` from now, and `on_cut` be called then.
     pub fn cut_after(&self, after: u64, on_cut: impl FnOnce() + Send + 'static) {
-        self.disk().call_at(after, true, on_cut);
+        let at = Moment::Operation(self.operations() + after);
+        self.disk().call_at(at, true, on_cut);
     }
 
     /// Has `call` called at the operation that is `after` from now; the power stays.
     pub fn call_after(&self, after: u64, call: impl FnOnce() + Send + 'static) {
-        self.disk().call_at(after, false, call);
+        let at = Moment::Operation(self.operations() + after);
+        self.disk().call_at(at, false, call);
+    }
+
+    /// Has `call` called when a folder is fsynced for the `after`th time from now; the power stays.
+    pub fn call_at_folder_sync(&self, after: u64, call: impl FnOnce() + Send + 'static) {
+        let at = Moment::FolderSync(self.disk().folder_syncs() + after);
+        self.disk().call_at(at, false, call);
     }
 
     /// Forgets whom it was to call, and when the power was to go.
