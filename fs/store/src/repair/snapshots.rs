@@ -79,7 +79,7 @@ pub(super) fn remember_uncertain(new: &Connection, gaps: &[Gap]) -> Result<()> {
 }
 
 /// Ends those of a line of which not all snapshots add up, but for folders, without which nothing in them would be
-/// found; gives how many.
+/// found, and for what the newest has, which is what a push is told against; gives how many.
 pub(super) fn end_uncertain(new: &Connection) -> Result<u64> {
     new.execute_batch(
         "CREATE TEMP TABLE IF NOT EXISTS uncertain (id INTEGER PRIMARY KEY, line INTEGER, until INTEGER)",
@@ -98,7 +98,9 @@ pub(super) fn end_uncertain(new: &Connection) -> Result<u64> {
         if !add_up {
             ended += new.execute(
                 "UPDATE entries SET last = (SELECT until FROM temp.uncertain WHERE id = entries.id)
-                 WHERE last = ?2 AND child IS NULL AND id IN (SELECT id FROM temp.uncertain WHERE line = ?1)",
+                 WHERE last = ?2 AND child IS NULL AND id IN (
+                   SELECT id FROM temp.uncertain
+                   WHERE line = ?1 AND until < (SELECT max(id) FROM snapshots WHERE line = ?1))",
                 (line, ALIVE),
             )? as u64;
         }

@@ -258,3 +258,30 @@ fn a_version_that_only_one_says_is_damage_and_one_that_both_say_is_another_yores
         assert_eq!(std::fs::read(layout::config(bench.repository.path())).unwrap(), config);
     }
 }
+
+/// Copies whose names are mixed up: what the newest snapshot had was ended with it, and the next push, told against it,
+/// left it out.
+#[test]
+fn what_the_newest_snapshot_has_goes_on_in_the_next() {
+    let (bench, _) = history();
+    let path = bench.repository.path().to_owned();
+    let plain = path.join("plain");
+    bench.sql(&format!("VACUUM INTO '{}'", plain.display()));
+    let newer = zstd::encode_all(std::fs::read(&plain).unwrap().as_slice(), 1).unwrap();
+    std::fs::write(path.join("catalog.old/2020-01-01_00-00-00.zst"), newer).unwrap();
+    for beside in ["sqlite3", "sqlite3-wal", "sqlite3-shm"] {
+        let _ = std::fs::remove_file(layout::catalog(&path).with_extension(beside));
+    }
+    repair(&bench);
+    let shown = |snapshot: &Snapshot| -> Vec<String> {
+        let all = read_all(&bench.reopened()).into_iter();
+        let of = all.filter_map(|(path, _)| path.strip_prefix(&format!("{}/", snapshot.name)).map(str::to_owned));
+        of.collect()
+    };
+    let clock = Arc::new(StepClock::new(1_700_100_000));
+    let repository = Arc::new(Repository::open_with_clock(&path, clock).unwrap());
+    let newest = repository.snapshots().unwrap().pop().unwrap();
+    let before = shown(&newest);
+    let next = Bench::over(repository).push("host", |push| file(push, "zzz", b"bytes"));
+    assert_eq!(shown(&next), [before, vec!["zzz".to_owned()]].concat());
+}
