@@ -23,6 +23,10 @@ impl Cgroup {
     }
 
     /// Starts the command inside.
+    #[expect(
+        unsafe_code,
+        reason = "a process enters a control group before it is another program"
+    )]
     pub fn hold(&self, command: &mut Command) {
         let file = self.0.join("cgroup.procs");
         let file = fs::File::options().write(true).open(file).expect("a control group");

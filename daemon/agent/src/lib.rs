@@ -19,6 +19,8 @@
 //! is ever handed to the kernel whole, so that depth has no limit and nothing
 //! that another process renames or links in between can lead us elsewhere.
 
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+
 mod atomic;
 mod block;
 mod destination;

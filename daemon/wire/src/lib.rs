@@ -5,6 +5,8 @@
 //! large content against), which do not depend on that order. Every receiver, in the same
 //! process or behind a network, hands messages to [`deliver`], so there is one ingest.
 
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+
 mod codec;
 mod packet;
 mod question;

@@ -24,6 +24,8 @@
 //!   questions to the `server`, its `view` finds whom to ask, and a `tree`, or `many` for
 //!   what is above the trees, answers from the store and has never heard of a reply.
 
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+
 mod attr;
 mod cookie;
 mod error;
@@ -58,6 +60,7 @@ fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// One line to stderr, which is the journal where the mount is a service.
+#[expect(clippy::print_stderr, reason = "a mount has nobody else to tell")]
 fn complain(message: std::fmt::Arguments<'_>) {
     eprintln!("yore mount: {}", one_line(&message.to_string()));
 }

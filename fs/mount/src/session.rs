@@ -224,6 +224,7 @@ pub fn detach(mountpoint: &Path) -> Result<(), MountError> {
 
 /// The thread that serves a session. What else is in it would only unmount, in
 /// the way told above, and is leaked: the connection, closed already by then.
+#[expect(unsafe_code, reason = "fuser has no other way to the thread")]
 fn only_the_thread(session: BackgroundSession) -> JoinHandle<io::Result<()>> {
     let session = ManuallyDrop::new(session);
     // SAFETY: the field is read once, and the session is neither dropped nor used again.

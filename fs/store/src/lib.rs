@@ -11,6 +11,8 @@
 //!   tree ──────┴──── read ───┘   listings; any range of any version, verified
 //! ```
 
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+
 mod ballast;
 mod catalog;
 pub mod delta;

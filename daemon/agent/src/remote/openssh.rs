@@ -117,6 +117,7 @@ fn knows(option: &str) -> bool {
 }
 
 /// Passes on what ssh says, but for what means that trying again is of no use: that is sent.
+#[expect(clippy::print_stderr, reason = "what ssh says to whoever started it, passed on")]
 fn listen(said: impl Read + Send + 'static) -> std::io::Result<Receiver<String>> {
     let (send, receive) = channel();
     std::thread::Builder::new().name("yore-openssh".into()).spawn(move || {
