@@ -404,5 +404,5 @@ fn a_copy_wants_the_right_and_is_not_of_the_future() {
     peer.begin_push().unwrap();
     let answers = peer.ask(Question::Commit { unread: 0 }).unwrap();
     assert!(!answers.iter().any(is_old), "{answers:?}");
-    peer.end();
+    peer.hang_up();
 }
