@@ -12,7 +12,7 @@
 //!
 //! A [`Repository`] is shared by threads; each request borrows a connection of its own.
 
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io::Write;
 use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::DirBuilderExt;
