@@ -228,7 +228,9 @@ fn make_folder(path: &Path) -> Result<()> {
     for folder in made {
         let above = folder.parent().filter(|above| !above.as_os_str().is_empty());
         let above = above.unwrap_or(Path::new("."));
-        File::open(above).and_then(|above| above.sync_all()).at(above)?;
+        Stop::RepositoryNamed
+            .around(|| File::open(above).and_then(|above| above.sync_all()))
+            .at(above)?;
     }
     Ok(())
 }

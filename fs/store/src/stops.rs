@@ -28,6 +28,7 @@ macro_rules! stops {
 stops! {
     // A repository is made.
     HalfMadeRemoved: "half-made repository: unlink",
+    RepositoryNamed: "new repository: folder fsync",
     ConfigSynced: "yore.toml: fsync",
     ConfigRenamed: "yore.toml: rename",
     ConfigFolderSynced: "yore.toml: folder fsync",

@@ -184,7 +184,9 @@ fn drop_damaged(transaction: &Transaction<'_>, push: PushId) -> Result<()> {
     }
     for id in ids("SELECT id FROM contents WHERE push = ?1")? {
         let content = Content::get(transaction, ContentId(id));
-        let parts = |content: Option<Content>| content.map_or(Ok(Vec::new()), |content| parts(transaction, &content));
+        // One that lies in one run has no parts.
+        let in_parts = |content: Option<Content>| content.filter(|content| content.run.is_none());
+        let parts = |content| in_parts(content).map_or(Ok(Vec::new()), |content| parts(transaction, &content));
         if is_damaged(content.and_then(parts))? {
             transaction.execute("DELETE FROM contents WHERE id = ?1", [id])?;
         }

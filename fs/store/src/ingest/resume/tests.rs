@@ -67,6 +67,29 @@ fn a_damaged_segment_that_a_dead_push_shares_stays_that_of_the_committed_content
 }
 
 #[test]
+fn contents_of_any_size_are_kept_of_a_dead_push() {
+    let bench = Bench::new();
+    let sent: Vec<Vec<u8>> = [100, 50_000, 200_000, 5 << 20].map(|size| noise(3, size)).into();
+    let mut dying = bench.begin("host");
+    dying.enter(b"", Some(Meta::plain(Kind::Folder, 0o755))).unwrap();
+    for (number, bytes) in sent.iter().enumerate() {
+        file(&mut dying, &number.to_string(), bytes);
+    }
+    drop(dying);
+    let next = bench.begin("host");
+    let mut kept = Vec::new();
+    next.kept(&mut |hash| {
+        kept.push(hash);
+        Ok(())
+    })
+    .unwrap();
+    kept.sort_unstable_by_key(|hash| hash.0);
+    let mut wanted: Vec<Hash> = sent.iter().map(|bytes| Hash::of(bytes)).collect();
+    wanted.sort_unstable_by_key(|hash| hash.0);
+    assert_eq!(kept, wanted);
+}
+
+#[test]
 fn rows_of_a_dead_push_that_have_changed_are_dropped_and_stop_nobody() {
     let change = [
         "UPDATE contents SET size = size + 1 WHERE push IS NOT NULL",
