@@ -105,10 +105,10 @@ impl<'a> From<&'a Repaired> for RepairedObject<'a> {
 }
 
 fn print_text(args: &Repair, repaired: &Repaired, out: &mut Out) -> Result<()> {
-    let (would, was) = if args.dry_run {
-        ("would be", "would be")
+    let (has, was) = if args.dry_run {
+        ("would have", "would be")
     } else {
-        ("is", "was")
+        ("has", "was")
     };
     if repaired.config {
         out.line(format_args!("yore.toml {was} written anew, with another identity"))?;
@@ -116,7 +116,7 @@ fn print_text(args: &Repair, repaired: &Repaired, out: &mut Out) -> Result<()> {
     if let Some(rebuilt) = &repaired.catalog {
         out.line(format_args!("the catalog {was} made again: {}", of_catalog(rebuilt)))?;
         out.line(format_args!(
-            "every machine {would} to look at all its files at its next snapshot"
+            "every machine {has} to look at all its files at its next snapshot"
         ))?;
     }
     if repaired.healed > 0 {
