@@ -334,8 +334,17 @@ pub fn pid_of(number: u32) -> Pid {
 
 /// The most memory that a process has had, in bytes.
 pub fn peak_memory(pid: u32) -> u64 {
+    memory_as(pid, "VmHWM:")
+}
+
+/// The memory that a process has now, in bytes.
+pub fn memory(pid: u32) -> u64 {
+    memory_as(pid, "VmRSS:")
+}
+
+fn memory_as(pid: u32, key: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process that lives");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kib.expect("VmHWM in KiB") << 10
+    kib.unwrap_or_else(|| panic!("no {key} of {pid}")) << 10
 }
