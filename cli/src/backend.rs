@@ -48,6 +48,9 @@ impl Progress for Meter {
             time.as_secs_f64().max(1.0)
         )));
     }
+    fn forgets(&self, why: &str) {
+        warn(&one_line(&format!("{why}; reading every file")));
+    }
 }
 
 /// Patterns of gitignore's syntax; `option` is what errors call their origin.

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use rustix::io::Errno;
 use yore_agent::snapshot::snapshot;
 use yore_agent::target::Target;
 use yore_store::{Compression, Error, Repository, Snapshot};
+use yore_tests::power::history::PowerHistory;
 use yore_tests::{Stage, differences, noise, run};
 
 /// A file system of its own, unmounted at the end.
@@ -166,4 +168,24 @@ fn a_disk_that_is_full_from_the_start_is_said_to_be() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// Fills a disk at each step of what changes a repository. `YORE_FULL_EVERY=1` fills it at every operation, and
+/// `YORE_FULL_SEED=N` does so with another history.
+fn filled_at_every_step(errno: Errno) {
+    let number = |name, usual| std::env::var(name).map_or(usual, |value| value.parse().expect("a number"));
+    let (every, seed) = (number("YORE_FULL_EVERY", 9), number("YORE_FULL_SEED", 3));
+    let filled = PowerHistory::filled(seed, errno, every, Path::new(env!("CARGO_BIN_EXE_power-worker")));
+    println!("seed {seed}: steps at which the disk was full: {filled:?}");
+    assert!(filled.failed[0] > 3 && filled.done[1] > 3, "{filled:?}");
+}
+
+#[test]
+fn a_disk_that_becomes_full_at_any_step_loses_nothing() {
+    filled_at_every_step(Errno::NOSPC);
+}
+
+#[test]
+fn a_quota_of_the_disk_that_is_used_up_at_any_step_loses_nothing() {
+    filled_at_every_step(Errno::DQUOT);
 }

@@ -147,6 +147,8 @@ pub trait Progress: Sync {
     }
     /// A push waits before it goes on after this error.
     fn waits(&self, _error: &str, _time: std::time::Duration) {}
+    /// A push goes on without its memory of the last one, for this reason: it reads every file.
+    fn forgets(&self, _why: &str) {}
 }
 
 /// Nobody watches.

@@ -1,10 +1,10 @@
 //! Making a snapshot: a walk, a push, a commit.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use yore_store::{PushOptions, Snapshot};
+use yore_store::{PushOptions, Snapshot, lacks_room};
 
 use crate::destination::{Destination, Listed};
 use crate::filter::Filter;
@@ -107,7 +107,7 @@ pub enum AgentError {
         source: io::Error,
     },
     /// The same, while it is used.
-    #[error("the agent's state: {error}; {advice}", error = .0, advice = state_advice(.0))]
+    #[error("{}", state_text(.0))]
     StateDatabase(#[from] rusqlite::Error),
     /// A file, or the stream.
     #[error(transparent)]
@@ -123,13 +123,19 @@ pub fn snapshot(target: &Target, request: SnapshotRequest, progress: &dyn Progre
     let roots = Roots::resolve(&request.paths).inspect_err(|error| target.report(&error.to_string()))?;
     let _turn = Turn::wait(&request.cache_dir, target, &options(&roots, &request), progress)?;
     let (mut left, mut failures, mut begun) = (AGAIN, 0, Instant::now());
-    let mut compares = true;
+    let mut way = WAY;
     loop {
         let attempt_began = Instant::now();
-        let error = match attempt(target, &roots, &request, compares, progress) {
+        let error = match attempt(target, &roots, &request, way, progress) {
             // An older version cannot be read any more; this one can be kept all the same.
-            Err(AgentError::Store(yore_store::Error::Damaged(_))) if compares => {
-                compares = false;
+            Err(AgentError::Store(yore_store::Error::Damaged(_))) if way.compares => {
+                way.compares = false;
+                continue;
+            }
+            // A full disk here is a reason to be backed up.
+            Err(AgentError::StateDatabase(error)) if way.remembers && lacks_room(&error) => {
+                way.remembers = false;
+                progress.forgets(&state_text(&error));
                 continue;
             }
             Err(AgentError::Store(yore_store::Error::Again(_))) if left > 0 => {
@@ -190,6 +196,32 @@ fn wait_unless_stopped(progress: &dyn Progress, wait: Duration) -> Result<(), Ag
     Ok(())
 }
 
+/// How an attempt goes about it.
+#[derive(Clone, Copy)]
+struct Way {
+    /// Tells what has changed of a file from what the repository has of it.
+    compares: bool,
+    /// Keeps a state in the cache folder.
+    remembers: bool,
+}
+
+impl Way {
+    /// Whether no other attempt follows an error at once.
+    fn is_last(self, error: &AgentError) -> bool {
+        match error {
+            AgentError::Store(yore_store::Error::Damaged(_)) => !self.compares,
+            AgentError::StateDatabase(error) => !(self.remembers && lacks_room(error)),
+            _ => true,
+        }
+    }
+}
+
+/// The usual way.
+const WAY: Way = Way {
+    compares: true,
+    remembers: true,
+};
+
 /// How often a push begins anew that counted on what turned out to be gone.
 const AGAIN: u32 = 2;
 
@@ -206,7 +238,7 @@ fn attempt(
     target: &Target,
     roots: &Roots,
     request: &SnapshotRequest,
-    compares: bool,
+    way: Way,
     progress: &dyn Progress,
 ) -> Result<Outcome, AgentError> {
     let options = options(roots, request);
@@ -214,10 +246,20 @@ fn attempt(
         true => Destination::begin_dry(target, &options)?,
         false => Destination::begin(target, options, request.limit, request.limit_rate)?,
     };
-    if !compares {
+    if !way.compares {
         destination.compare_with_nothing();
     }
-    let (mut push, is_mirror) = begin(destination, &request.cache_dir, progress)?;
+    let (mut push, is_mirror) = match begin(&destination, &request.cache_dir, way.remembers) {
+        Ok((state, is_mirror)) => (Push::new(destination, state, progress, now()), is_mirror),
+        Err(error) => {
+            destination.abort(&if way.is_last(&error) {
+                told(&error)
+            } else {
+                String::new()
+            });
+            return Err(error);
+        }
+    };
     let mut marks = request.marks.clone().filter(|_| is_mirror);
     if let Some(marks) = &mut marks {
         widen(marks, &push.state)?;
@@ -241,9 +283,11 @@ fn attempt(
         Err(error) => {
             // The receiver's own error says more than that it has hung up.
             // The attempt that follows is the one to be told of.
-            let is_last = !(compares && matches!(&error, AgentError::Store(yore_store::Error::Damaged(_))));
-            push.destination
-                .abort(&if is_last { told(&error) } else { String::new() });
+            push.destination.abort(&if way.is_last(&error) {
+                told(&error)
+            } else {
+                String::new()
+            });
             Err(error)
         }
     }
@@ -257,32 +301,38 @@ pub(crate) fn told(error: &AgentError) -> String {
     }
 }
 
-/// Begins a push, with a state that mirrors what it is told against; says whether it did so before.
-fn begin<'a>(
-    destination: Destination,
-    cache_dir: &std::path::Path,
-    progress: &'a dyn Progress,
-) -> Result<(Push<'a>, bool), AgentError> {
-    let mut state = State::open(cache_dir, &destination.line).map_err(state_error)?;
+/// Opens a state, or one that is forgotten, and has it mirror what a push is told against; says whether it did so before.
+fn begin(destination: &Destination, cache_dir: &Path, remembers: bool) -> Result<(State, bool), AgentError> {
+    let mut state = match remembers {
+        true => State::open(cache_dir, &destination.line).map_err(state_error)?,
+        false => State::forgetful()?,
+    };
     let is_mirror = state.mirrors()? == destination.base.as_ref().map(|base| base.name.clone());
     if !is_mirror {
-        fill(&mut state, &destination)?;
+        fill(&mut state, destination)?;
     }
     // What is wanted again may lie anywhere, marked or not.
     let is_mirror = is_mirror && destination.wanted.is_empty();
     state.lose(&destination.wanted)?;
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |now| now.as_secs() as i64);
-    Ok((Push::new(destination, state, progress, now), is_mirror))
+    Ok((state, is_mirror))
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |now| now.as_secs() as i64)
 }
 
 /// What helps against an error of the state.
 fn state_advice(error: &rusqlite::Error) -> &'static str {
-    match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DiskFull) => "make room on the disk of the cache folder (~/.cache/yore)",
-        _ => "remove the cache folder (~/.cache/yore), it will be made again",
+    match lacks_room(error) {
+        true => "make room on the disk of the cache folder (~/.cache/yore)",
+        false => "remove the cache folder (~/.cache/yore), it will be made again",
     }
+}
+
+fn state_text(error: &rusqlite::Error) -> String {
+    format!("the agent's state: {error}; {}", state_advice(error))
 }
 
 /// That somebody else has the state is no fault of it.

@@ -86,6 +86,15 @@ impl State {
         // It can be made again at any time: what a power cut spoils costs a full read.
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "normal")?;
+        Self::begin(connection)
+    }
+
+    /// A state of nothing that is forgotten after the push, where there is no room for another.
+    pub fn forgetful() -> rusqlite::Result<Self> {
+        Self::begin(Connection::open_in_memory()?)
+    }
+
+    fn begin(connection: Connection) -> rusqlite::Result<Self> {
         connection.pragma_update(None, "cache_size", -16 * 1024)?;
         connection.set_prepared_statement_cache_capacity(32);
         connection.execute_batch("BEGIN IMMEDIATE")?;

@@ -119,7 +119,20 @@ fn probe(path: &Path) -> std::io::Result<()> {
     Ok(take_up(&file, BALLAST)?)
 }
 
-/// Does what frees room, without the ballast if room is low.
+/// Does what frees room, without the ballast if room is low, or turns out to be. The work is done again then, and goes on
+/// where it was.
+pub(crate) fn freeing<T>(repository: &Path, mut work: impl FnMut(Room) -> Result<T>) -> Result<T> {
+    match with_room(repository, &mut work) {
+        Err(error) if error.is_want_of_room() && release(repository) => {
+            let result = work(Room::Low);
+            hold_some(repository);
+            result
+        }
+        result => result,
+    }
+}
+
+/// Does something, without the ballast if room is low.
 pub(crate) fn with_room<T>(repository: &Path, work: impl FnOnce(Room) -> Result<T>) -> Result<T> {
     let is_low = is_low(repository);
     if is_low {

@@ -17,7 +17,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The catalog failed.
-    #[error("catalog: {0}")]
+    #[error("catalog: {0}{advice}", advice = catalog_advice(.0))]
     Catalog(#[from] rusqlite::Error),
     /// There is no repository here.
     #[error("{}: not a yore repository; make one with `yore init`", .0.display())]
@@ -97,6 +97,9 @@ pub enum Error {
     /// The key of this machine was revoked on the server.
     #[error("this machine's key was revoked; `yore link` makes a new one")]
     KeyRevoked,
+    /// There is no room for what has to be written before the newest snapshot of a line can go.
+    #[error("{0}; before the newest snapshot goes, older versions are written whole: forget older snapshots first")]
+    NewestStays(Box<Error>),
     /// What had been kept of an earlier push is gone, and was counted upon: the same push, begun
     /// anew, sends it again.
     #[error("{0}; push again")]
@@ -122,7 +125,8 @@ impl Error {
                 source.kind(),
                 std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
             ),
-            Error::Catalog(rusqlite::Error::SqliteFailure(failure, _)) => failure.code == rusqlite::ErrorCode::DiskFull,
+            Error::Catalog(error) => lacks_room(error),
+            Error::NewestStays(why) => why.is_want_of_room(),
             _ => false,
         }
     }
@@ -143,6 +147,22 @@ impl Error {
             self,
             Error::Busy(_) | Error::Again(_) | Error::Elsewhere { lost: true, .. }
         )
+    }
+}
+
+/// Whether SQLite may have had no room. A full disk it calls so; what a quota of the file system forbids is an error of
+/// writing to it, and what the shared memory of its log wants may be either.
+pub fn lacks_room(error: &rusqlite::Error) -> bool {
+    use rusqlite::ffi::{SQLITE_FULL, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_WRITE};
+    let code = error.sqlite_error().map(|failure| failure.extended_code);
+    matches!(code, Some(SQLITE_FULL | SQLITE_IOERR_SHMSIZE | SQLITE_IOERR_WRITE))
+}
+
+fn catalog_advice(error: &rusqlite::Error) -> &'static str {
+    let is_full = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
+    match lacks_room(error) && !is_full {
+        true => "; is the disk full, or a quota of it?",
+        false => "",
     }
 }
 

@@ -49,7 +49,7 @@ mod verify;
 mod write;
 
 pub use catalog::{Entry, Snapshot};
-pub use error::{Error, IoContext, Result, size as size_text};
+pub use error::{Error, IoContext, Result, lacks_room, size as size_text};
 pub use frame::{Compression, Encoding, Frame};
 pub use history::{
     Change, Found, History, NextPassage, OpenContent, PIECE, Passage, Space, StoredAs, TellChange, TellFound,

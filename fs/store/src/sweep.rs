@@ -61,8 +61,8 @@ impl Repository {
         if self.is_read_only() {
             return Ok(Swept::default());
         }
-        crate::ballast::with_room(self.path(), |room| {
-            let mut swept = Swept::default();
+        let mut swept = Swept::default();
+        crate::ballast::freeing(self.path(), |room| {
             for (push, _) in self.pushes()?.into_iter().filter(|(_, time)| goes(*time)) {
                 // Held until the push is swept, so that nobody else sweeps it too, or goes on with it.
                 if let Some(_dead) = lock::push(self.path(), push)? {
@@ -72,9 +72,9 @@ impl Repository {
             }
             swept.add(self.unlink_dead()?);
             // Who died before any row had its number is in none: only its lock's file is left.
-            lock::held_pushes(self.path())?;
-            Ok(swept)
-        })
+            lock::held_pushes(self.path()).map(drop)
+        })?;
+        Ok(swept)
     }
 
     /// Numbers that files or pushes have, and the times of pushes; steps of maintenance have none.

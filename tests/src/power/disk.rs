@@ -38,6 +38,17 @@ struct Alarm {
     ring: Box<dyn FnOnce() + Send>,
 }
 
+/// What a name and what it stands for take, in bytes.
+const NAME: u64 = 256;
+
+/// A disk without room, and what was freed since.
+struct Full {
+    /// What programs are told.
+    errno: Errno,
+    /// Bytes that were freed.
+    free: u64,
+}
+
 /// A disk, and what of it programs see.
 pub(super) struct Disk {
     nodes: BTreeMap<Number, Node>,
@@ -46,6 +57,9 @@ pub(super) struct Disk {
     folder_syncs: u64,
     alarm: Option<Alarm>,
     is_dead: bool,
+    /// When it is to be full, and what programs are told then.
+    fills: Option<(u64, Errno)>,
+    full: Option<Full>,
 }
 
 impl Disk {
@@ -58,7 +72,46 @@ impl Disk {
             folder_syncs: 0,
             alarm: None,
             is_dead: false,
+            fills: None,
+            full: None,
         }
+    }
+
+    /// Has the disk be full from an operation on.
+    pub fn fill_at(&mut self, operation: u64, errno: Errno) {
+        self.fills = Some((operation, errno));
+    }
+
+    /// There is as much room as one likes; gives whether it was full.
+    pub fn has_room(&mut self) -> bool {
+        self.fills = None;
+        self.full.take().is_some()
+    }
+
+    /// Bytes that are free, unless it is not full.
+    pub fn free(&self) -> Option<u64> {
+        self.full.as_ref().map(|full| full.free)
+    }
+
+    /// Takes room, or says that there is none.
+    pub fn take_room(&mut self, bytes: u64) -> Result<()> {
+        if let Some(full) = &mut self.full {
+            full.free = full.free.checked_sub(bytes).ok_or(full.errno)?;
+        }
+        Ok(())
+    }
+
+    fn give_room(&mut self, bytes: u64) {
+        if let Some(full) = &mut self.full {
+            full.free += bytes;
+        }
+    }
+
+    /// Takes or gives the room by which a file becomes longer or shorter.
+    pub fn will_be_long(&mut self, file: Number, length: usize) -> Result<()> {
+        let now = self.file(file)?.length();
+        self.give_room(now.saturating_sub(length) as u64);
+        self.take_room(length.saturating_sub(now) as u64)
     }
 
     /// Has somebody called at a moment; with `is_cut` the power goes then.
@@ -97,6 +150,9 @@ impl Disk {
     pub fn operate(&mut self) -> Result<()> {
         self.alive()?;
         self.operations += 1;
+        if let Some((_, errno)) = self.fills.take_if(|(at, _)| *at == self.operations) {
+            self.full = Some(Full { errno, free: 0 });
+        }
         self.come_to(Moment::Operation(self.operations))
     }
 
@@ -153,6 +209,7 @@ impl Disk {
     /// Makes a node under a new name.
     pub fn create(&mut self, folder: Number, name: &OsStr, node: Node) -> Result<Number> {
         self.operate()?;
+        self.take_room(NAME)?;
         let number = self.next;
         self.add_name(folder, name, number)?;
         self.nodes.insert(number, node);
@@ -185,6 +242,7 @@ impl Disk {
         self.file(number)?;
         self.folder_mut(folder)?.unlink(name);
         self.count_links(number, -1);
+        self.give_room(NAME);
         Ok(())
     }
 
@@ -230,6 +288,8 @@ impl Disk {
     fn count_links(&mut self, number: Number, by: i32) {
         if let Ok(file) = self.file_mut(number) {
             file.links = file.links.saturating_add_signed(by);
+            let freed = if file.links == 0 { file.length() } else { 0 };
+            self.give_room(freed as u64);
         }
     }
 

@@ -44,10 +44,30 @@ impl PowerFilesystem {
         attributes(&disk, disk.lookup(folder.0, name)?)
     }
 
-    fn change_file(&self, file: INodeNo, change: impl FnOnce(&mut File)) -> Result<()> {
+    /// Writes at a place.
+    fn write_at(&self, file: INodeNo, at: usize, bytes: &[u8]) -> Result<()> {
         let mut disk = self.disk();
         disk.operate()?;
-        change(disk.file_mut(file.0)?);
+        let end = disk.file(file.0)?.length().max(at + bytes.len());
+        disk.will_be_long(file.0, end)?;
+        disk.file_mut(file.0)?.write(at, bytes);
+        Ok(())
+    }
+
+    /// Makes a file as long as is made of its length.
+    fn set_length(&self, file: INodeNo, length: impl FnOnce(usize) -> usize) -> Result<()> {
+        let mut disk = self.disk();
+        disk.operate()?;
+        let length = length(disk.file(file.0)?.length());
+        disk.will_be_long(file.0, length)?;
+        disk.file_mut(file.0)?.set_length(length);
+        Ok(())
+    }
+
+    fn fsync_file(&self, file: INodeNo) -> Result<()> {
+        let mut disk = self.disk();
+        disk.operate()?;
+        disk.file_mut(file.0)?.fsync();
         Ok(())
     }
 
@@ -61,7 +81,7 @@ impl PowerFilesystem {
     /// What is written from mapped memory comes whenever the kernel likes, and is no operation of a program.
     fn write_bytes(&self, file: INodeNo, at: u64, bytes: &[u8], is_mapped: bool) -> Result<()> {
         if !is_mapped {
-            return self.change_file(file, |file| file.write(at as usize, bytes));
+            return self.write_at(file, at as usize, bytes);
         }
         let mut disk = self.disk();
         disk.alive()?;
@@ -148,7 +168,7 @@ impl Filesystem for PowerFilesystem {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        let set = size.map(|size| self.change_file(ino, |file| file.set_length(size as usize)));
+        let set = size.map(|size| self.set_length(ino, |_| size as usize));
         match set.unwrap_or(Ok(())) {
             Ok(()) => self.getattr(req, ino, fh, reply),
             Err(error) => reply.error(errno(error)),
@@ -273,7 +293,7 @@ impl Filesystem for PowerFilesystem {
     }
 
     fn fsync(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
-        done(self.change_file(ino, File::fsync), reply);
+        done(self.fsync_file(ino), reply);
     }
 
     fn fsyncdir(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
@@ -295,10 +315,7 @@ impl Filesystem for PowerFilesystem {
             return reply.error(Errno::EOPNOTSUPP);
         }
         let end = (offset + length) as usize;
-        done(
-            self.change_file(ino, |file| file.set_length(file.length().max(end))),
-            reply,
-        );
+        done(self.set_length(ino, |length| length.max(end)), reply);
     }
 
     fn readdir(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
@@ -327,7 +344,8 @@ impl Filesystem for PowerFilesystem {
     }
 
     fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
-        reply.statfs(BLOCKS, BLOCKS, BLOCKS, BLOCKS, BLOCKS, BLOCK, 255, BLOCK);
+        let free = self.disk().free().map_or(BLOCKS, |bytes| bytes / u64::from(BLOCK));
+        reply.statfs(BLOCKS, free, free, BLOCKS, BLOCKS, BLOCK, 255, BLOCK);
     }
 
     fn access(&self, _req: &Request, _ino: INodeNo, _mask: fuser::AccessFlags, reply: ReplyEmpty) {

@@ -10,11 +10,14 @@
 //! there. The files that are pushed lie elsewhere and lose nothing; what the agent remembers of them lies on the disk in
 //! one of two histories, and elsewhere in the other: a machine and its disk do not always fail together.
 
+mod filled;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+pub use self::filled::Filled;
 use super::PowerDisk;
 use super::conductor::{Answer, Conductor};
 use super::source::{Manifest, Source};

@@ -9,6 +9,8 @@
 //! that no fsync covers is lost, survives, or survives in part, by a seed; writes in any order, by sectors or by pages of
 //! 4 KiB, names each through their own changes in order. The whole disk then is what a program finds on the next mount.
 //!
+//! It can also become full at any operation: then only what was freed since can be written.
+//!
 //! The process that serves it must not use it too: a page fault of its own that waits for one of its threads may wait for
 //! ever. Programs run as children, and a child that is killed cannot remember what the disk forgot.
 
@@ -28,6 +30,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use fuser::{BackgroundSession, Config, MountOption, spawn_mount};
+use rustix::io::Errno;
 
 use self::disk::{Disk, Moment};
 use self::filesystem::PowerFilesystem;
@@ -75,6 +78,17 @@ impl PowerDisk {
     pub fn call_at_folder_sync(&self, after: u64, call: impl FnOnce() + Send + 'static) {
         let at = Moment::FolderSync(self.disk().folder_syncs() + after);
         self.disk().call_at(at, false, call);
+    }
+
+    /// Has the disk be full at the operation that is `after` from now: whatever wants room then is told `errno`.
+    pub fn fill_after(&self, after: u64, errno: Errno) {
+        let at = self.operations() + after;
+        self.disk().fill_at(at, errno);
+    }
+
+    /// Gives it room again; says whether it was full.
+    pub fn has_room(&self) -> bool {
+        self.disk().has_room()
     }
 
     /// Forgets whom it was to call, and when the power was to go.

@@ -3,10 +3,10 @@
 use std::io::{self, Read};
 
 use yore_store::delta::{Op, Scanner, block_len_for};
-use yore_store::{Body, GROUP, Hash, Kind, MEDIUM, Meta, PushOptions, group_value};
+use yore_store::{Body, GROUP, Hash, Kind, MEDIUM, Meta, PushOptions, group_value, lacks_room};
 use yore_wire::Message;
 
-use super::{AgentError, Outcome, Progress, begin, blank, finish, told};
+use super::{AgentError, Outcome, Progress, begin, blank, finish, now, told};
 use crate::destination::Destination;
 use crate::metadata::Stat;
 use crate::push::Push;
@@ -34,7 +34,18 @@ pub fn snapshot_stdin(
     };
     let _turn = Turn::wait(cache_dir, target, &options, progress)?;
     let destination = Destination::begin(target, options, None, None)?;
-    let (mut push, _) = begin(destination, cache_dir, progress)?;
+    // It can be read only once: what is remembered has to be decided before.
+    let state = begin(&destination, cache_dir, true).or_else(|error| match error {
+        AgentError::StateDatabase(error) if lacks_room(&error) => begin(&destination, cache_dir, false),
+        error => Err(error),
+    });
+    let mut push = match state {
+        Ok((state, _)) => Push::new(destination, state, progress, now()),
+        Err(error) => {
+            destination.abort(&told(&error));
+            return Err(error);
+        }
+    };
     match send_stream(&mut push, name, input) {
         Ok(()) => finish(push, false),
         Err(error) => {

@@ -29,7 +29,8 @@ impl Repository {
     /// Settles everything that may be nameless; gives how many contents went. What cannot be read stays, for a
     /// verification to name, and stands in nobody's way.
     pub(super) fn collect(self: &Arc<Self>) -> Result<u64> {
-        let mut gone = self.drop_free(Room::Enough)?;
+        let mut gone = 0;
+        self.drop_free(Room::Enough, &mut gone)?;
         loop {
             let before = gone;
             let mut last = ContentId(i64::MAX);
@@ -40,7 +41,7 @@ impl Repository {
                     detached => detached?,
                 }
                 gone += u64::from(self.drop_content(content)?);
-                gone += self.drop_free(Room::Enough)?;
+                self.drop_free(Room::Enough, &mut gone)?;
             }
             // What goes may have been the last that needed one before it.
             if gone == before {
@@ -51,10 +52,9 @@ impl Repository {
 
     /// Settles what nothing depends on: the ends of chains first, so that nothing is rebased that
     /// is to go itself, and many in a transaction, each of which waits for the disk.
-    pub(super) fn drop_free(&self, room: Room) -> Result<u64> {
-        let mut gone = 0;
+    pub(super) fn drop_free(&self, room: Room, gone: &mut u64) -> Result<()> {
         while !free(&*self.connection()?, room)?.is_empty() {
-            gone += self.in_transaction(Stop::FreeDropped, |transaction| {
+            *gone += self.in_transaction(Stop::FreeDropped, |transaction| {
                 let free = free(transaction, room)?.into_iter();
                 free.map(|content| drop_content(transaction, content).map(u64::from))
                     .sum::<Result<u64>>()
@@ -64,10 +64,10 @@ impl Repository {
             }
             self.after_step(room)?;
         }
-        if gone > 0 {
+        if *gone > 0 {
             self.unlink_dead()?;
         }
-        Ok(gone)
+        Ok(())
     }
 
     fn nameless_before(&self, content: ContentId) -> Result<Option<ContentId>> {

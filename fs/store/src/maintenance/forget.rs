@@ -86,24 +86,27 @@ impl Repository {
     /// Forgets snapshots, from anywhere in their lines; then collects and repacks.
     ///
     /// # Errors
-    /// [`Error::Busy`] if the newest of a line is to go while a push of that line is running.
+    /// [`Error::Busy`] if the newest of a line is to go while a push of that line is running; [`Error::NewestStays`] if
+    /// there is no room for what has to be written first. No other snapshot needs any.
     pub fn forget(self: &Arc<Self>, snapshots: &[SnapshotId]) -> Result<Forgotten> {
         self.writable()?;
         let _maintenance = lock::maintenance(self.path())?;
         let before = self.file_bytes()?;
-        let mut forgotten = crate::ballast::with_room(self.path(), |room| {
-            let mut forgotten = self.forget_rows(snapshots)?;
-            forgotten.entries += self.drop_going(room)?;
-            forgotten.contents = self.drop_free(room)?;
-            Ok(forgotten)
+        let (mut forgotten, mut is_forgotten) = (Forgotten::default(), false);
+        crate::ballast::freeing(self.path(), |room| {
+            if !is_forgotten {
+                forgotten = self.forget_rows(snapshots)?;
+                is_forgotten = true;
+            }
+            self.drop_going(room, &mut forgotten.entries)?;
+            self.drop_free(room, &mut forgotten.contents)
         })?;
         // What follows takes room before it frees some, and the ballast is not for that. It waits for a better day.
-        match self.collect_and_tidy() {
-            Ok(gone) => forgotten.contents += gone,
-            Err(error) if error.is_want_of_room() => {}
-            Err(error) => return Err(error),
+        let tidied = self.collect_and_tidy().map(|gone| forgotten.contents += gone);
+        match tidied.and_then(|()| self.checkpoint()) {
+            Err(error) if !error.is_want_of_room() => return Err(error),
+            _ => {}
         }
-        self.checkpoint()?;
         forgotten.bytes = before - self.file_bytes()?;
         Ok(forgotten)
     }
@@ -131,7 +134,11 @@ impl Repository {
                 }
             }
             for content in self.to_be_whole(&gaps)? {
-                self.make_whole(content)?;
+                self.make_whole(content)
+                    .map_err(|error| match error.is_want_of_room() {
+                        true => Error::NewestStays(Box::new(error)),
+                        false => error,
+                    })?;
             }
             let _writer = lock::writer(self.path())?;
             let mut connection = self.connection()?;
@@ -153,14 +160,13 @@ impl Repository {
         }
     }
 
-    /// Deletes the entries of snapshots that are gone from the midst of their lines; gives how many.
-    fn drop_going(&self, room: Room) -> Result<u64> {
-        let mut entries = 0;
+    /// Deletes the entries of snapshots that are gone from the midst of their lines, and counts them.
+    fn drop_going(&self, room: Room, entries: &mut u64) -> Result<()> {
         while let Some(deleted) = self.in_transaction(Stop::GoingDropped, |rows| drop_some_going(rows, room))? {
-            entries += deleted;
+            *entries += deleted;
             self.after_step(room)?;
         }
-        Ok(entries)
+        Ok(())
     }
 
     fn to_be_whole(&self, gaps: &[Gap]) -> Result<Vec<ContentId>> {
