@@ -1,5 +1,7 @@
 //! An agent that says what no agent of ours says: it gets an error, and nobody else notices.
 
+#[path = "hostile/names.rs"]
+mod names;
 #[path = "hostile/tree.rs"]
 mod tree;
 

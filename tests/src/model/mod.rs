@@ -12,19 +12,21 @@
 pub mod check;
 pub mod random;
 pub mod sender;
+mod strict;
 pub mod tree;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use yore_store::{
-    Budget, Compression, Error, Ingest, Limit, PushOptions, Repository, Snapshot, SnapshotId, StepClock, Unlimited,
+    Budget, Compression, Error, Ingest, PushOptions, Repository, Snapshot, SnapshotId, StepClock, Unlimited,
 };
 
 pub use check::{Measure, invariants};
 use check::{compare, repacked};
 use random::Random;
 use sender::{Halt, Sender};
+use strict::Strict;
 use tree::{Flavour, Gardener, Tree};
 
 /// Mostly small files, many of them.
@@ -315,7 +317,7 @@ impl History {
         self.change(line);
         let limit = self.random.below(200 << 10) as u64;
         let (budget, left): (Box<dyn Budget>, _) = match self.random.once_in(2) {
-            true => (Box::new(Limit { limit, used: 0 }), None),
+            true => (Box::new(Strict::new(self.repository.path(), limit)), None),
             false => (Box::new(Unlimited), Some(self.random.below(30))),
         };
         self.say(format!(

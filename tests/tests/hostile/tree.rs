@@ -4,6 +4,7 @@ use yore_store::{Hash, LargeOp};
 use yore_tests::raw::Raw;
 use yore_wire::{Answer, FailureKind, Message, Packet, Question};
 
+use crate::names::NAMES;
 use crate::{Scene, folder, put, root};
 
 #[test]
@@ -63,8 +64,7 @@ fn messages_in_a_wrong_order_end_the_push() {
 #[test]
 fn names_that_no_file_has_end_the_push() {
     let scene = Scene::new();
-    let names: [&[u8]; 8] = [b"", b".", b"..", b"a/b", b"/", b"a\0", b"../../ann", &[b'x'; 70_000]];
-    for name in names {
+    for name in NAMES {
         let what = format!("{:?}", String::from_utf8_lossy(&name[..name.len().min(20)]));
         let failure = scene.assert_refused(&what, vec![root(), put(name, None), Message::Leave]);
         assert_eq!(failure.kind, FailureKind::Refused, "{what}: {failure:?}");
