@@ -26,6 +26,7 @@ mod layout;
 mod lock;
 mod maintenance;
 mod meta;
+mod migrate;
 mod owner;
 mod parallel;
 mod paths;
@@ -60,6 +61,7 @@ pub use ingest::{BaseValues, Body, Committed, Ingest, LargeOp, Made, PushOptions
 pub use layout::{GROUP, LARGEST, MEDIUM, SEGMENT, SMALL};
 pub use maintenance::Forgotten;
 pub use meta::*;
+pub use migrate::{MigrateError, migrate};
 pub use owner::as_owner;
 pub use read::{ContentReader, Listings, Slice, Small};
 pub use repair::{Rebuilt, Repaired};

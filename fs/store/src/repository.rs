@@ -116,8 +116,13 @@ impl Repository {
         let path = path
             .canonicalize()
             .map_err(|_| Error::NotARepository(path.to_owned()))?;
-        let config = read_config(&path)?;
+        let mut config = read_config(&path)?;
         let access = catalog::probe(&path)?;
+        // After the catalog: where a crash leaves the two different, only readers of older versions are kept away.
+        if config.format < FORMAT && access == Access::Write {
+            config.format = FORMAT;
+            write_config(&path, &config)?;
+        }
         let watcher = Mutex::new(catalog::open(&path, access)?);
         Ok(Repository {
             path,

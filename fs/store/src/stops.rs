@@ -32,7 +32,7 @@ stops! {
     ConfigSynced: "yore.toml: fsync",
     ConfigRenamed: "yore.toml: rename",
     ConfigFolderSynced: "yore.toml: folder fsync",
-    CatalogMade: "new catalog: commit",
+    Migrated: "new catalog, or one of an older version: commit",
     BallastHeld: "ballast: taken up",
 
     // A push, from its beginning to its end.

@@ -3,15 +3,16 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use yore_store::{MigrateError, migrate};
 
 use super::{Error, Result, folders};
 
 /// How long one waits for the other process's transaction, which are milliseconds.
 const BUSY: Duration = Duration::from_secs(30);
 
-/// Step N makes version N of version N - 1; `user_version` says how many were done. A step that was
-/// released is never changed. Times are seconds since 1970; what may be missing is NULL.
+/// How a database of an older version becomes one of this, by [`migrate`]. Times are seconds since 1970; what may be
+/// missing is NULL.
 const STEPS: [&str; 3] = [
     include_str!("schema.sql"),
     // The newest snapshot that was looked at for losses; NULL where none was since there is such a column.
@@ -31,7 +32,14 @@ pub fn open(data: &Path) -> Result<Connection> {
     // A temporary file could not be opened later.
     connection.pragma_update(None, "temp_store", "memory")?;
     connection.set_prepared_statement_cache_capacity(64);
-    migrate(&mut connection, &path)?;
+    migrate(&mut connection, &STEPS).map_err(|error| match error {
+        MigrateError::Database(error) => error.into(),
+        MigrateError::Future(found) => Error::Future {
+            path,
+            found,
+            known: STEPS.len() as i64,
+        },
+    })?;
     Ok(connection)
 }
 
@@ -51,25 +59,6 @@ fn use_log(connection: &Connection) -> Result<()> {
     }
 }
 
-/// Does the steps that were not done yet, all or none of them.
-fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let done: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let known = STEPS.len() as i64;
-    let steps = usize::try_from(done).ok().and_then(|done| STEPS.get(done..));
-    let steps = steps.ok_or_else(|| Error::Future {
-        path: path.to_owned(),
-        found: done,
-        known,
-    })?;
-    for step in steps {
-        transaction.execute_batch(step)?;
-    }
-    // Written even if it is the same: a first write opens SQLite's log, which later cannot be opened.
-    transaction.pragma_update(None, "user_version", known)?;
-    Ok(transaction.commit()?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +72,35 @@ mod tests {
             .pragma_update(None, "user_version", 99)
             .unwrap();
         assert!(matches!(open(folder.path()), Err(Error::Future { found: 99, .. })));
+    }
+
+    /// The columns of each table.
+    fn columns(connection: &Connection) -> Vec<(String, String)> {
+        let all = "SELECT m.name, c.name FROM sqlite_schema m, pragma_table_info(m.name) c WHERE m.type = 'table'
+                   ORDER BY m.name, c.name";
+        let mut statement = connection.prepare(all).unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    #[test]
+    fn a_database_of_each_older_version_is_brought_up_to_date_and_keeps_its_rows() {
+        let new = tempfile::tempdir().unwrap();
+        folders::prepare(new.path()).unwrap();
+        let newest = columns(&open(new.path()).unwrap());
+        for version in 1..STEPS.len() {
+            let folder = tempfile::tempdir().unwrap();
+            folders::prepare(folder.path()).unwrap();
+            let mut old = Connection::open(folders::database(folder.path())).unwrap();
+            migrate(&mut old, &STEPS[..version]).unwrap();
+            old.execute("INSERT INTO users (name, created) VALUES ('ann', 1)", [])
+                .unwrap();
+            drop(old);
+            let now = open(folder.path()).unwrap();
+            assert_eq!(columns(&now), newest, "version {version}");
+            let name: String = now.query_row("SELECT name FROM users", [], |row| row.get(0)).unwrap();
+            assert_eq!(name, "ann", "version {version}");
+        }
     }
 
     #[test]

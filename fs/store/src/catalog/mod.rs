@@ -21,7 +21,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::layout::{self, FORMAT};
-use crate::stops::Stop;
+use crate::migrate::{MigrateError, migrate};
 use crate::{Error, Result};
 
 /// The `last` of an entry that is alive.
@@ -29,6 +29,9 @@ pub const ALIVE: i64 = i64::MAX;
 
 /// How long a writer waits for another one's transaction, which are seconds at most.
 pub const BUSY: Duration = Duration::from_secs(120);
+
+/// How a catalog of an older version becomes one of this, by [`migrate`]; the first step makes it.
+const STEPS: [&str; FORMAT as usize] = [include_str!("schema.sql")];
 
 /// How a catalog can be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,9 +49,22 @@ pub fn create(repository: &Path) -> Result<()> {
     let connection = Connection::open(layout::catalog(repository))?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     configure(&connection)?;
-    let schema = include_str!("schema.sql");
-    let made = format!("BEGIN; {schema} PRAGMA user_version = {FORMAT}; COMMIT;");
-    Ok(Stop::CatalogMade.around(|| connection.execute_batch(&made))?)
+    bring_up_to_date(repository, connection)
+}
+
+fn bring_up_to_date(repository: &Path, mut connection: Connection) -> Result<()> {
+    migrate(&mut connection, &STEPS).map_err(|error| match error {
+        MigrateError::Database(error) => error.into(),
+        MigrateError::Future(found) => future(repository, u32::try_from(found).unwrap_or(u32::MAX)),
+    })
+}
+
+fn future(repository: &Path, found: u32) -> Error {
+    Error::Future {
+        path: repository.to_owned(),
+        found,
+        known: FORMAT,
+    }
 }
 
 /// Opens a connection; `access` as found by [`probe`].
@@ -72,7 +88,7 @@ pub fn open(repository: &Path, access: Access) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Finds how this process can use the catalog, and checks its version.
+/// Finds how this process can use the catalog, and checks its version; an older one is brought up to date.
 ///
 /// # Errors
 /// [`Error::Future`] for a later format; [`Error::Catalog`] if it cannot be read at all.
@@ -94,13 +110,18 @@ pub fn probe(repository: &Path) -> Result<Access> {
             continue;
         }
         match open(repository, access).and_then(|connection| version(&connection)) {
-            Ok(found) if found > FORMAT => {
-                return Err(Error::Future {
-                    path: repository.to_owned(),
-                    found,
-                    known: FORMAT,
-                });
-            }
+            Ok(found) if found > FORMAT => return Err(future(repository, found)),
+            // One that says nothing was not made, or is damaged: whoever reads it says so.
+            Ok(found) if (1..FORMAT).contains(&found) => match access {
+                Access::Write => {
+                    bring_up_to_date(repository, open(repository, access)?)?;
+                    return Ok(access);
+                }
+                _ => {
+                    let why = format!("its format is {found}, and somebody who may write to it has to open it first");
+                    return Err(Error::Refused(format!("{}: {why}", repository.display())));
+                }
+            },
             Ok(_) => return Ok(access),
             // SQLite needs a few kilobytes to open the catalog at all.
             Err(error) if is_full(&error) && crate::ballast::release(repository) => return probe(repository),
