@@ -133,7 +133,7 @@ pub fn snapshot(target: &Target, request: SnapshotRequest, progress: &dyn Progre
                 continue;
             }
             // A full disk here is a reason to be backed up.
-            Err(AgentError::StateDatabase(error)) if way.remembers && lacks_room(&error) => {
+            Err(AgentError::StateDatabase(error)) if way.remembers && is_no_place(&error) => {
                 way.remembers = false;
                 progress.forgets(&state_text(&error));
                 continue;
@@ -210,7 +210,7 @@ impl Way {
     fn is_last(self, error: &AgentError) -> bool {
         match error {
             AgentError::Store(yore_store::Error::Damaged(_)) => !self.compares,
-            AgentError::StateDatabase(error) => !(self.remembers && lacks_room(error)),
+            AgentError::StateDatabase(error) => !(self.remembers && is_no_place(error)),
             _ => true,
         }
     }
@@ -323,10 +323,16 @@ fn now() -> i64 {
     since.map_or(0, |now| now.as_secs() as i64)
 }
 
+/// Whether a state cannot be kept there: the disk is full, or not to be written to.
+fn is_no_place(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, ReadOnly};
+    lacks_room(error) || matches!(error.sqlite_error_code(), Some(CannotOpen | ReadOnly))
+}
+
 /// What helps against an error of the state.
 fn state_advice(error: &rusqlite::Error) -> &'static str {
-    match lacks_room(error) {
-        true => "make room on the disk of the cache folder (~/.cache/yore)",
+    match is_no_place(error) {
+        true => "make room on the disk of the cache folder (~/.cache/yore), and let it be written to",
         false => "remove the cache folder (~/.cache/yore), it will be made again",
     }
 }

@@ -153,9 +153,18 @@ impl Error {
 /// Whether SQLite may have had no room. A full disk it calls so; what a quota of the file system forbids is an error of
 /// writing to it, and what the shared memory of its log wants may be either.
 pub fn lacks_room(error: &rusqlite::Error) -> bool {
-    use rusqlite::ffi::{SQLITE_FULL, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_WRITE};
-    let code = error.sqlite_error().map(|failure| failure.extended_code);
-    matches!(code, Some(SQLITE_FULL | SQLITE_IOERR_SHMSIZE | SQLITE_IOERR_WRITE))
+    use rusqlite::ffi::{
+        SQLITE_FULL, SQLITE_IOERR_SHMMAP, SQLITE_IOERR_SHMOPEN, SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_WRITE,
+    };
+    const CODES: [i32; 5] = [
+        SQLITE_FULL,
+        SQLITE_IOERR_WRITE,
+        SQLITE_IOERR_SHMOPEN,
+        SQLITE_IOERR_SHMSIZE,
+        SQLITE_IOERR_SHMMAP,
+    ];
+    let failure = error.sqlite_error();
+    failure.is_some_and(|failure| CODES.contains(&failure.extended_code))
 }
 
 fn catalog_advice(error: &rusqlite::Error) -> &'static str {

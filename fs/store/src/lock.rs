@@ -93,7 +93,13 @@ pub fn line(repository: &Path, line: LineId) -> Result<Option<Lock>> {
 
 /// Waits until nobody forgets or collects in this repository.
 pub fn maintenance(repository: &Path) -> Result<Lock> {
-    Ok(acquire(layout::locks(repository).join("maintenance"), true, false)?.expect("a lock that is waited for is got"))
+    let path = layout::locks(repository).join("maintenance");
+    let lock = match acquire(path.clone(), true, false) {
+        // The first time its file is made, and room may be what is wanted.
+        Err(error) if error.is_want_of_room() && crate::ballast::release(repository) => acquire(path, true, false),
+        lock => lock,
+    };
+    Ok(lock?.expect("a lock that is waited for is got"))
 }
 
 /// Waits for the lock of a push that is known to be dead: whoever has it is sweeping it.

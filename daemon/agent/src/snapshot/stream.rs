@@ -3,10 +3,10 @@
 use std::io::{self, Read};
 
 use yore_store::delta::{Op, Scanner, block_len_for};
-use yore_store::{Body, GROUP, Hash, Kind, MEDIUM, Meta, PushOptions, group_value, lacks_room};
+use yore_store::{Body, GROUP, Hash, Kind, MEDIUM, Meta, PushOptions, group_value};
 use yore_wire::Message;
 
-use super::{AgentError, Outcome, Progress, begin, blank, finish, now, told};
+use super::{AgentError, Outcome, Progress, begin, blank, finish, is_no_place, now, told};
 use crate::destination::Destination;
 use crate::metadata::Stat;
 use crate::push::Push;
@@ -36,7 +36,7 @@ pub fn snapshot_stdin(
     let destination = Destination::begin(target, options, None, None)?;
     // It can be read only once: what is remembered has to be decided before.
     let state = begin(&destination, cache_dir, true).or_else(|error| match error {
-        AgentError::StateDatabase(error) if lacks_room(&error) => begin(&destination, cache_dir, false),
+        AgentError::StateDatabase(error) if is_no_place(&error) => begin(&destination, cache_dir, false),
         error => Err(error),
     });
     let mut push = match state {

@@ -22,7 +22,8 @@ const ORDERS: [(&str, &[&str]); 4] = [
     // Some of the newest go too.
     ("forget", &["forget older snapshots first"]),
     ("sweep", &[]),
-    ("copy", &["space", "full", "quota"]),
+    // SQLite does not say why it cannot make the copy.
+    ("copy", &["space", "full", "quota", "catalog.old/new"]),
 ];
 
 /// Operations of one order; no history has one with more.
