@@ -66,7 +66,10 @@ fn run(share: usize, kinds: &[Kind], case: fn(&mut World, &mut Random) -> Seen) 
         }
         match catch_unwind(AssertUnwindSafe(|| case(&mut world, &mut random))) {
             Ok(seen) => figures.entry((kind, harm)).or_default().count(seen),
-            Err(panic) => failures.push(format!("seed {seed}: {said}: {}", text(&*panic))),
+            Err(panic) => {
+                failures.push(format!("seed {seed}: {said}: {}", text(&*panic)));
+                eprintln!("{}", failures[failures.len() - 1]);
+            }
         }
     }
     figures

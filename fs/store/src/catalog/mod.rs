@@ -15,6 +15,7 @@ pub use ids::{IdAllocator, take};
 pub use rows::*;
 pub use snapshots::*;
 
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
@@ -129,6 +130,14 @@ pub fn probe(repository: &Path) -> Result<Access> {
         }
     }
     Err(failure.expect("at least one way was tried"))
+}
+
+/// Whether SQLite would write to a catalog. What the 18th and 19th byte say is 2 in WAL mode; a larger number is a format
+/// that it only reads, or does not (<https://www.sqlite.org/fileformat.html>, 1.3.3).
+pub fn may_be_written(repository: &Path) -> bool {
+    let mut header = [0; 20];
+    let read = std::fs::File::open(layout::catalog(repository)).and_then(|mut file| file.read_exact(&mut header));
+    read.is_ok() && header[18..] == [2, 2]
 }
 
 /// The version that a catalog says it has, without a look at anything else in it; `None` if it cannot be read.

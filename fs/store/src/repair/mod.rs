@@ -54,7 +54,7 @@ pub struct Rebuilt {
     pub from_copies: u64,
     /// Stretches that no copy had.
     pub lost: u64,
-    /// Snapshots of which only the entries were left, and that are tagged `recovered` now.
+    /// Snapshots of which only the entries were left, or all but `/`, and that are tagged `recovered` now.
     pub revived: u64,
     /// Entries of which nobody knows how long they were there, and that end with what a copy knew.
     pub ended: u64,
@@ -149,12 +149,13 @@ fn nobody_pushes(repository: &Path) -> Result<()> {
     }
 }
 
-/// Whether SQLite reads all of the catalog, and all rows are what they were.
+/// Whether SQLite reads all of the catalog and would write to it, all rows are what they were, and each snapshot has a
+/// `/`.
 fn is_catalog_sound(repository: &Path) -> bool {
     let look = || -> Result<bool> {
-        let catalog = crate::catalog::open(repository, crate::catalog::Access::Read)?;
+        let catalog = catalog::open(repository, catalog::Access::Read)?;
         let message: String = catalog.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-        let mut is_sound = message == "ok";
+        let mut is_sound = message == "ok" && catalog::may_be_written(repository) && snapshots::have_roots(&catalog)?;
         for table in salvage::TABLES {
             is_sound &= rows::damaged(repository, &catalog, table.name)?.is_empty();
         }

@@ -8,7 +8,8 @@
 //! 5. work in hand goes: what dead pushes had sent is sent again;
 //! 6. the newest snapshots of which only the entries are left get rows again;
 //! 7. lives that a copy had not seen the end of end where the next entry of their name begins; if a line does not add
-//!    up then, with the newest snapshot that the copy knew: a file that is missing is better than one that is another.
+//!    up then, with the newest snapshot that the copy knew: a file that is missing is better than one that is another;
+//! 8. snapshots whose `/` is lost get that of a neighbour.
 
 use std::path::Path;
 
@@ -65,6 +66,7 @@ pub(super) fn rebuild(repository: &Path, folder: &Path) -> Result<Rebuilt> {
     end_lives(&new)?;
     rebuilt.revived = snapshots::revive(&new)?;
     rebuilt.ended = snapshots::end_uncertain(&new)?;
+    rebuilt.revived += snapshots::give_roots(&new)?;
     keep_names(repository, &new)?;
     new.pragma_update(None, "synchronous", "full")?;
     new.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;

@@ -2,14 +2,14 @@
 //!
 //! The rows of the newest snapshots may be lost while their entries are there: a copy of the catalog is of before. What
 //! they had is known then, and of the last one the time too, which is kept apart. Snapshots from the midst of a line
-//! that are lost are like forgotten ones.
+//! that are lost are like forgotten ones. One whose `/` is lost gets another.
 
 use rusqlite::Connection;
 
 use super::salvage::Gap;
-use crate::catalog::{ALIVE, ENTRY, Entry, Snapshot};
+use crate::catalog::{self, ALIVE, ENTRY, Entry, Snapshot};
 use crate::time::snapshot_name;
-use crate::{Kind, LineId, Result, SnapshotId};
+use crate::{EntryId, FolderId, Kind, LineId, Result, SnapshotId};
 
 /// The tag of a snapshot that got its row again.
 const TAG: &str = "recovered";
@@ -49,7 +49,7 @@ fn revive_one(new: &Connection, line: LineId, id: SnapshotId, is_last: bool) -> 
         time,
         host,
         tags: vec![TAG.into()],
-        roots: crate::catalog::split_roots(&roots),
+        roots: catalog::split_roots(&roots),
         root,
         files: 0,
         folders: 0,
@@ -61,6 +61,83 @@ fn revive_one(new: &Connection, line: LineId, id: SnapshotId, is_last: bool) -> 
     };
     add_up(new, &mut snapshot)?;
     snapshot.insert(new)
+}
+
+/// Gives `/` to snapshots that lack it, without which nothing in them is found and nothing is told against them: that of
+/// their neighbour, or else another folder's. Gives how many.
+pub(super) fn give_roots(new: &Connection) -> Result<u64> {
+    let (snapshots, _) = Snapshot::find(new, "ORDER BY s.line, s.id", [])?;
+    let mut given = 0;
+    for (at, snapshot) in snapshots.iter().enumerate() {
+        if has_root(new, snapshot)? {
+            continue;
+        }
+        let is_newest = snapshots.get(at + 1).is_none_or(|next| next.line != snapshot.line);
+        let last = if is_newest { SnapshotId(ALIVE) } else { snapshot.id };
+        given += u64::from(give_root(new, snapshot, last)?);
+    }
+    Ok(given)
+}
+
+/// Whether no snapshot lacks `/`.
+pub(super) fn have_roots(catalog: &Connection) -> Result<bool> {
+    let (snapshots, _) = Snapshot::find(catalog, "", [])?;
+    for snapshot in &snapshots {
+        if !has_root(catalog, snapshot)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn has_root(catalog: &Connection, snapshot: &Snapshot) -> Result<bool> {
+    let mut has_root = catalog
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM entries WHERE child = ?1 AND first <= ?2 AND last >= ?2)")?;
+    Ok(has_root.query_row((snapshot.root, snapshot.id), |row| row.get(0))?)
+}
+
+fn give_root(new: &Connection, snapshot: &Snapshot, last: SnapshotId) -> Result<bool> {
+    let like = new
+        .prepare(&format!(
+            "SELECT {ENTRY} JOIN folders f ON f.id = e.child WHERE f.line = ?1
+             ORDER BY e.child <> ?2, e.folder <> 0, abs(e.first - ?3) LIMIT 1"
+        ))?
+        .query_and_then((snapshot.line, snapshot.root, snapshot.id), Entry::read)?
+        .next()
+        .transpose()?;
+    let Some(like) = like else { return Ok(false) };
+    let root = Entry {
+        id: EntryId(catalog::take(new, "entries", 1)?),
+        folder: FolderId(0),
+        name: Vec::new(),
+        first: snapshot.id,
+        last,
+        child: Some(snapshot.root),
+        link: None,
+        ..like.clone()
+    };
+    new.execute(
+        "INSERT INTO entries (id, folder, name, first, last, kind, mode, owner, mtime, mtime_ns, size, child, rdev,
+           target, xattrs, data, sum)
+         SELECT ?1, 0, x'', ?2, ?3, kind, mode, owner, mtime, mtime_ns, 0, ?4, rdev, target, xattrs, data, ?5
+         FROM entries WHERE id = ?6",
+        (root.id, root.first, root.last, snapshot.root, root.sum(), like.id),
+    )?;
+    let mut snapshot = Snapshot {
+        files: 0,
+        folders: 0,
+        others: 0,
+        bytes: 0,
+        check: 0,
+        ..snapshot.clone()
+    };
+    if !snapshot.tags.iter().any(|tag| tag == TAG) {
+        snapshot.tags.push(TAG.into());
+    }
+    add_up(new, &mut snapshot)?;
+    new.execute("DELETE FROM snapshots WHERE id = ?1", [snapshot.id])?;
+    snapshot.insert(new)?;
+    Ok(true)
 }
 
 /// Remembers which entries a copy has in these gaps of whose ends it cannot know, and the newest snapshot that it knew.

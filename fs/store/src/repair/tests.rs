@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::testing::{Bench, file, folder, noise};
-use crate::{Snapshot, StepClock};
+use crate::{Kind, Snapshot, StepClock};
 
 /// Three snapshots of a hundred files, a copy of the catalog after the second.
 fn history() -> (Bench, Vec<Snapshot>) {
@@ -284,4 +284,43 @@ fn what_the_newest_snapshot_has_goes_on_in_the_next() {
     let before = shown(&newest);
     let next = Bench::over(repository).push("host", |push| file(push, "zzz", b"bytes"));
     assert_eq!(shown(&next), [before, vec!["zzz".to_owned()]].concat());
+}
+
+#[test]
+fn a_snapshot_whose_root_is_lost_gets_another_and_is_pushed_against() {
+    let (bench, made) = history();
+    std::fs::remove_dir_all(bench.repository.path().join("catalog.old")).unwrap();
+    bench.sql("DELETE FROM entries WHERE folder = 0 AND last = 9223372036854775807");
+    let newest = made.last().unwrap();
+    assert!(bench.repository.root(newest.id).is_err());
+    assert!(is_told(&repair(&bench)));
+    let repository = bench.reopened();
+    let newest = repository.snapshots().unwrap().pop().unwrap();
+    assert_eq!(newest.tags, ["recovered"]);
+    assert_eq!(repository.root(newest.id).unwrap().meta.kind, Kind::Folder);
+    assert_eq!(repository.verify(true, &mut |_, _| Ok(())).unwrap().damages, vec![]);
+    let clock = Arc::new(StepClock::new(1_700_100_000));
+    let repository = Arc::new(Repository::open_with_clock(repository.path(), clock).unwrap());
+    Bench::over(repository).push("host", |push| file(push, "zzz", b"bytes"));
+}
+
+/// A number in SQLite's header that it takes for a later format, which it only reads.
+#[test]
+fn a_header_that_forbids_writing_is_damage() {
+    let (bench, _) = history();
+    let before = all_of(&bench);
+    bench.repository.checkpoint().unwrap();
+    let path = layout::catalog(bench.repository.path());
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[18] = 0x42;
+    std::fs::write(&path, bytes).unwrap();
+    let damages = bench.reopened().verify(false, &mut |_, _| Ok(())).unwrap().damages;
+    assert!(
+        damages.iter().any(|damage| damage.what.contains("header")),
+        "{damages:?}"
+    );
+    assert!(repair(&bench).catalog.is_some());
+    assert!(all_of(&bench) == before);
+    Bench::over(Arc::new(Repository::open(bench.repository.path()).unwrap()))
+        .push("other", |push| file(push, "a", b"b"));
 }

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode};
 
-use crate::catalog::{DamagedSnapshot, Snapshot};
+use crate::catalog::{self, DamagedSnapshot, Snapshot};
 use crate::paths::{Paths, Timeline};
 use crate::read::is_lost;
 use crate::stops::Stop;
@@ -183,6 +183,12 @@ impl<'a> Verifier<'a> {
             if message != "ok" {
                 self.damage(format!("catalog: {message}"), Vec::new());
             }
+        }
+        if !catalog::may_be_written(self.repository.path()) {
+            self.damage(
+                "catalog: its header says that it must not be written to".into(),
+                Vec::new(),
+            );
         }
         Ok(())
     }
