@@ -197,10 +197,25 @@ fn assert_told(difference: &Difference, told: bool, when: &str) {
     assert!(difference.is_none() || told, "{when}: nobody says that {difference:?}");
 }
 
+/// A folder may show what it was at another time, without which nothing in it would be found, only in a snapshot that is
+/// said not to add up.
+fn assert_folders(difference: &Difference, named: &BTreeSet<Place>) {
+    let does_add_up = |place: &&Place| !named.contains(&(place.0.clone(), b"/".to_vec()));
+    let wrong: Vec<String> = difference
+        .other_folders
+        .iter()
+        .filter(does_add_up)
+        .map(describe)
+        .collect();
+    assert!(wrong.is_empty(), "folders shown wrong: {wrong:?}");
+}
+
 /// Damage of the catalog, or of its copies: it is told before anybody is shown what is wrong, and a repair helps.
 fn catalog(world: &mut World, random: &mut Random) -> Seen {
     let (shown, told) = look_doubtfully(world);
-    assert_told(&difference(&world.truth, &shown), told, "at first");
+    let differs = difference(&world.truth, &shown);
+    assert_told(&differs, told, "at first");
+    assert_folders(&differs, &BTreeSet::new());
     let unreadable = !shown.unreadable().is_empty() || shown.0.is_empty();
     assert!(
         told || !unreadable,
@@ -211,7 +226,9 @@ fn catalog(world: &mut World, random: &mut Random) -> Seen {
         // It may be refused.
         let _ = world.push(random);
         let (shown, told) = look_doubtfully(world);
-        assert_told(&difference(&world.truth, &shown), told, "pushed");
+        let differs = difference(&world.truth, &shown);
+        assert_told(&differs, told, "pushed");
+        assert_folders(&differs, &BTreeSet::new());
     }
     let whole = mend_catalog(world, random);
     Seen {
@@ -235,6 +252,7 @@ fn mend_catalog(world: &mut World, random: &mut Random) -> bool {
     let shown = survey(&open(world));
     let before = difference(&world.truth, &shown);
     assert_told(&before, is_less || !repaired.damages.is_empty(), "repaired");
+    assert_folders(&before, &named(&repaired.damages));
     let (named, unreadable) = (unmarked(named(&repaired.damages)), unmarked(shown.unreadable()));
     // Of a snapshot that does not add up its root is named, whatever is missing.
     let named = named

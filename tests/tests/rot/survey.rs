@@ -16,9 +16,16 @@ pub enum Shown {
         /// The digest of its metadata, if that is known.
         digest: Option<[u8; 16]>,
         content: Option<Hash>,
+        is_folder: bool,
     },
     /// It is there, but it, or what is in it, cannot be read.
     Error(String),
+}
+
+impl Shown {
+    fn is_folder(&self) -> bool {
+        matches!(self, Shown::Entry { is_folder: true, .. })
+    }
 }
 
 /// What is shown, by place.
@@ -65,7 +72,11 @@ impl Surveyor<'_> {
     fn entry(&mut self, snapshot: &Snapshot, place: Place, entry: &Entry) {
         let content = entry.content.map(|id| self.content(id, entry.size)).transpose();
         let digest = Some(entry.meta.digest());
-        let shown = content.map_or_else(Shown::Error, |content| Shown::Entry { digest, content });
+        let shown = content.map_or_else(Shown::Error, |content| Shown::Entry {
+            digest,
+            content,
+            is_folder: entry.child.is_some(),
+        });
         self.put(place.clone(), shown);
         if let Some(child) = entry.child {
             self.folder(snapshot, place, child);
@@ -125,6 +136,8 @@ impl Survey {
 pub struct Difference {
     /// Other bytes or metadata than were pushed.
     pub other: Vec<String>,
+    /// Folders with other metadata than theirs then.
+    pub other_folders: Vec<Place>,
     /// Places that never were.
     pub extra: Vec<Place>,
     /// Places that are not there, though nothing above them is an error.
@@ -134,7 +147,7 @@ pub struct Difference {
 impl Difference {
     /// Whether what can be read is right.
     pub fn is_none(&self) -> bool {
-        self.other.is_empty() && self.extra.is_empty() && self.missing.is_empty()
+        self.other.is_empty() && self.other_folders.is_empty() && self.extra.is_empty() && self.missing.is_empty()
     }
 }
 
@@ -144,6 +157,7 @@ pub fn difference(truth: &Survey, shown: &Survey) -> Difference {
     for (place, there) in &shown.0 {
         match truth.0.get(place) {
             Some(wanted) if fits(wanted, there) => {}
+            Some(wanted) if wanted.is_folder() && there.is_folder() => difference.other_folders.push(place.clone()),
             Some(_) => difference.other.push(describe(place)),
             None if was_once(truth, place, there) => {}
             None => difference.extra.push(place.clone()),
@@ -163,7 +177,12 @@ fn was_once(truth: &Survey, (name, path): &Place, there: &Shown) -> bool {
 fn fits(wanted: &Shown, there: &Shown) -> bool {
     match (wanted, there) {
         (_, Shown::Error(_)) => true,
-        (Shown::Entry { digest: None, content }, Shown::Entry { content: other, .. }) => content == other,
+        (
+            Shown::Entry {
+                digest: None, content, ..
+            },
+            Shown::Entry { content: other, .. },
+        ) => content == other,
         _ => wanted == there,
     }
 }

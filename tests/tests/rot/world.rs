@@ -150,6 +150,7 @@ impl World {
             let shown = Shown::Entry {
                 digest: None,
                 content: bytes.filter(|bytes| !bytes.is_empty()).map(|bytes| Hash::of(&bytes)),
+                is_folder: path.is_dir() && !path.is_symlink(),
             };
             self.truth.0.insert((made.name.clone(), name), shown);
         }

@@ -16,7 +16,7 @@ mod heal;
 mod large;
 mod made;
 mod resume;
-mod rows;
+pub(crate) mod rows;
 mod succession;
 mod tree;
 

@@ -177,7 +177,8 @@ fn insert(connection: &Connection, row: NewRow, push: crate::PushId, owners: &mu
     Ok(())
 }
 
-fn insert_entry(connection: &Connection, entry: &Entry, owners: &mut HashMap<Owner, i64>) -> Result<()> {
+/// Inserts an entry, with what it refers to where that is not there. Owners whose numbers are known are in `owners`.
+pub(crate) fn insert_entry(connection: &Connection, entry: &Entry, owners: &mut HashMap<Owner, i64>) -> Result<()> {
     let meta = &entry.meta;
     let owner = match owners.get(&meta.owner) {
         Some(owner) => *owner,

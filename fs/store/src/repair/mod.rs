@@ -149,13 +149,14 @@ fn nobody_pushes(repository: &Path) -> Result<()> {
     }
 }
 
-/// Whether SQLite reads all of the catalog and would write to it, all rows are what they were, and each snapshot has a
-/// `/`.
+/// Whether SQLite reads all of the catalog and would write to it, all rows are what they were, each snapshot has a `/`
+/// and each entry is of a line.
 fn is_catalog_sound(repository: &Path) -> bool {
     let look = || -> Result<bool> {
         let catalog = catalog::open(repository, catalog::Access::Read)?;
         let message: String = catalog.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-        let mut is_sound = message == "ok" && catalog::may_be_written(repository) && snapshots::have_roots(&catalog)?;
+        let mut is_sound = message == "ok" && catalog::may_be_written(repository);
+        is_sound = is_sound && snapshots::have_roots(&catalog)? && rows::are_of_lines(&catalog)?;
         for table in salvage::TABLES {
             is_sound &= rows::damaged(repository, &catalog, table.name)?.is_empty();
         }

@@ -6,6 +6,7 @@
 //! 3. what is not what it was goes, and makes a gap like what could not be read;
 //! 4. gaps are filled from the copies, the newest first; what of that is not sound goes again;
 //! 5. work in hand goes: what dead pushes had sent is sent again;
+//!    folders of which the line is not known are of the one whose `/` leads to them;
 //! 6. the newest snapshots of which only the entries are left get rows again;
 //! 7. lives that a copy had not seen the end of end where the next entry of their name begins; if a line does not add
 //!    up then, with the newest snapshot that the copy knew: a file that is missing is better than one that is another;
@@ -47,8 +48,9 @@ pub(super) fn rebuild(repository: &Path, folder: &Path) -> Result<Rebuilt> {
         let plain = folder.join("copy.sqlite3");
         // One that cannot be unpacked is as if it were not there.
         if catalog::unpack(copy, &plain).is_ok() {
-            with_copy(&new, &plain, |new| {
-                take_from(repository, new, &mut missing, number == 0, &mut rebuilt)
+            with_copy(&new, &plain, |new| match is_of_another_history(new)? {
+                true => Ok(()),
+                false => take_from(repository, new, &mut missing, number == 0, &mut rebuilt),
             })?;
         }
         let _ = std::fs::remove_file(&plain);
@@ -63,6 +65,7 @@ pub(super) fn rebuild(repository: &Path, folder: &Path) -> Result<Rebuilt> {
     rebuilt.lost = missing.iter().map(|one| one.gaps.len() as u64).sum();
     debug_assert!(copies.is_empty() || dropped == 0 || rebuilt.lost > 0);
     drop_work_in_hand(&new)?;
+    join_folders(&new)?;
     end_lives(&new)?;
     rebuilt.revived = snapshots::revive(&new)?;
     rebuilt.ended = snapshots::end_uncertain(&new)?;
@@ -147,6 +150,18 @@ fn with_copy(new: &Connection, copy: &Path, work: impl FnOnce(&Connection) -> Re
     done
 }
 
+/// Whether the copy that is attached has another snapshot of a number that is in use: somebody has put an older catalog in
+/// the place of this one, and pushed. Numbers of contents mean others there.
+fn is_of_another_history(new: &Connection) -> Result<bool> {
+    let mut there = new.prepare("SELECT EXISTS (SELECT 1 FROM copy.snapshots WHERE id = ?1 AND time <> ?2)")?;
+    for snapshot in Snapshot::find(new, "", [])?.0 {
+        if there.query_row((snapshot.id, snapshot.time), |row| row.get(0))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Takes over from the copy that is attached what is missing.
 fn take_from(
     repository: &Path,
@@ -155,6 +170,12 @@ fn take_from(
     is_first: bool,
     rebuilt: &mut Rebuilt,
 ) -> Result<()> {
+    // A number that this one has given, and an older catalog in the place of the newer one has not.
+    new.execute(
+        "INSERT INTO main.next_ids (name, next) SELECT name, next FROM copy.next_ids WHERE true
+         ON CONFLICT (name) DO UPDATE SET next = max(next, excluded.next)",
+        [],
+    )?;
     for (table, references) in REFERENCES {
         new.execute(
             &format!("INSERT OR IGNORE INTO main.{table} SELECT * FROM copy.{table} WHERE id IN ({references})"),
@@ -306,6 +327,18 @@ fn drop_work_in_hand(new: &Connection) -> Result<()> {
     Ok(())
 }
 
+/// Which line a folder is of has no check, but the way to it from the line's `/` has.
+fn join_folders(new: &Connection) -> Result<()> {
+    new.execute_batch(
+        "DELETE FROM folders WHERE line NOT IN (SELECT id FROM lines);
+         WITH RECURSIVE reached(folder, line) AS (
+           SELECT root, id FROM lines
+           UNION SELECT e.child, r.line FROM reached r JOIN entries e ON e.folder = r.folder WHERE e.child IS NOT NULL)
+         INSERT OR REPLACE INTO folders (id, line) SELECT folder, line FROM reached;",
+    )?;
+    Ok(())
+}
+
 /// An entry from a copy may have ended since: where a later one has its name, before that one.
 fn end_lives(new: &Connection) -> Result<()> {
     new.execute(
@@ -341,18 +374,57 @@ fn name_files(repository: &Path, new: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// What is not to be given twice: the time of the last snapshot, and numbers of files that are there, though no row may
-/// name them any more.
+/// What names rows, by what is counted. A row that is lost leaves its number in others, and a new one of that number would
+/// be taken for it: a content would have the bytes of another one.
+const NAMED: [(&str, &[&str]); 10] = [
+    ("snapshot second", &["time FROM snapshots"]),
+    (
+        "snapshots",
+        &[
+            "id FROM snapshots",
+            "first FROM entries",
+            "last FROM entries WHERE last < 9223372036854775807",
+        ],
+    ),
+    ("lines", &["id FROM lines", "line FROM snapshots", "line FROM folders"]),
+    (
+        "folders",
+        &[
+            "id FROM folders",
+            "root FROM lines",
+            "folder FROM entries",
+            "child FROM entries",
+        ],
+    ),
+    ("owners", &["id FROM owners", "owner FROM entries"]),
+    (
+        "attributes",
+        &["id FROM attributes", "xattrs FROM entries", "data FROM entries"],
+    ),
+    ("links", &["link FROM entries"]),
+    (
+        "contents",
+        &["id FROM contents", "base FROM contents", "content FROM entries"],
+    ),
+    ("runs", &["id FROM runs", "run FROM contents", "run FROM parts"]),
+    ("entries", &["id FROM entries"]),
+];
+
+/// What is not to be given twice: numbers that rows have or name, the time of the last snapshot, and numbers of files
+/// that are there, though no row may name them any more.
 fn keep_names(repository: &Path, new: &Connection) -> Result<()> {
-    new.execute(
-        "INSERT INTO next_ids (name, next) VALUES ('files', ?1) ON CONFLICT (name) DO UPDATE SET next = max(next, ?1)",
-        [highest_file(repository) + 1],
+    let mut keep = new.prepare(
+        "INSERT INTO next_ids (name, next) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET next = max(next, ?2)",
     )?;
-    new.execute(
-        "INSERT INTO next_ids (name, next) SELECT 'snapshot second', max(time) + 1 FROM snapshots WHERE true
-         HAVING max(time) IS NOT NULL ON CONFLICT (name) DO UPDATE SET next = max(next, excluded.next)",
-        [],
-    )?;
+    keep.execute(("files", highest_file(repository) + 1))?;
+    for (counter, columns) in NAMED {
+        for column in columns {
+            let (column, from) = column.split_once(' ').expect("a column of a table");
+            let highest = format!("SELECT coalesce(max({column}), 0) {from}");
+            let highest: i64 = new.query_row(&highest, [], |row| row.get(0))?;
+            keep.execute((counter, highest + 1))?;
+        }
+    }
     Ok(())
 }
 

@@ -71,6 +71,13 @@ pub(super) fn is_sound_entry(catalog: &Connection, id: i64) -> Result<bool> {
     Ok(rows.next()?.is_some_and(|row| Entry::read(row).is_ok()))
 }
 
+/// Whether the folders of all entries are of some line.
+pub(super) fn are_of_lines(catalog: &Connection) -> Result<bool> {
+    let lost = "SELECT EXISTS (SELECT 1 FROM (SELECT folder FROM entries WHERE folder <> 0 UNION SELECT child FROM entries
+                  WHERE child IS NOT NULL) WHERE folder NOT IN (SELECT f.id FROM folders f JOIN lines l ON l.id = f.line))";
+    Ok(!catalog.query_row(lost, [], |row| row.get::<_, bool>(0))?)
+}
+
 fn damaged_entries(catalog: &Connection) -> Result<Vec<i64>> {
     let mut statement = catalog.prepare(&format!("SELECT {ENTRY} ORDER BY e.id"))?;
     let mut rows = statement.query([])?;

@@ -4,12 +4,15 @@
 //! they had is known then, and of the last one the time too, which is kept apart. Snapshots from the midst of a line
 //! that are lost are like forgotten ones. One whose `/` is lost gets another.
 
+use std::collections::HashMap;
+
 use rusqlite::Connection;
 
 use super::salvage::Gap;
 use crate::catalog::{self, ALIVE, ENTRY, Entry, Snapshot};
+use crate::ingest::rows::insert_entry;
 use crate::time::snapshot_name;
-use crate::{EntryId, FolderId, Kind, LineId, Result, SnapshotId};
+use crate::{EntryId, FolderId, Kind, LineId, Meta, Result, SnapshotId};
 
 /// The tag of a snapshot that got its row again.
 const TAG: &str = "recovered";
@@ -64,7 +67,7 @@ fn revive_one(new: &Connection, line: LineId, id: SnapshotId, is_last: bool) -> 
 }
 
 /// Gives `/` to snapshots that lack it, without which nothing in them is found and nothing is told against them: that of
-/// their neighbour, or else another folder's. Gives how many.
+/// their neighbour, or else another folder's, or a plain one. Gives how many.
 pub(super) fn give_roots(new: &Connection) -> Result<u64> {
     let (snapshots, _) = Snapshot::find(new, "ORDER BY s.line, s.id", [])?;
     let mut given = 0;
@@ -74,7 +77,8 @@ pub(super) fn give_roots(new: &Connection) -> Result<u64> {
         }
         let is_newest = snapshots.get(at + 1).is_none_or(|next| next.line != snapshot.line);
         let last = if is_newest { SnapshotId(ALIVE) } else { snapshot.id };
-        given += u64::from(give_root(new, snapshot, last)?);
+        give_root(new, snapshot, last)?;
+        given += 1;
     }
     Ok(given)
 }
@@ -96,7 +100,7 @@ fn has_root(catalog: &Connection, snapshot: &Snapshot) -> Result<bool> {
     Ok(has_root.query_row((snapshot.root, snapshot.id), |row| row.get(0))?)
 }
 
-fn give_root(new: &Connection, snapshot: &Snapshot, last: SnapshotId) -> Result<bool> {
+fn give_root(new: &Connection, snapshot: &Snapshot, last: SnapshotId) -> Result<()> {
     let like = new
         .prepare(&format!(
             "SELECT {ENTRY} JOIN folders f ON f.id = e.child WHERE f.line = ?1
@@ -105,24 +109,19 @@ fn give_root(new: &Connection, snapshot: &Snapshot, last: SnapshotId) -> Result<
         .query_and_then((snapshot.line, snapshot.root, snapshot.id), Entry::read)?
         .next()
         .transpose()?;
-    let Some(like) = like else { return Ok(false) };
     let root = Entry {
         id: EntryId(catalog::take(new, "entries", 1)?),
         folder: FolderId(0),
         name: Vec::new(),
         first: snapshot.id,
         last,
+        meta: like.map_or_else(|| Meta::plain(Kind::Folder, 0o755), |like| like.meta),
+        size: 0,
+        content: None,
         child: Some(snapshot.root),
         link: None,
-        ..like.clone()
     };
-    new.execute(
-        "INSERT INTO entries (id, folder, name, first, last, kind, mode, owner, mtime, mtime_ns, size, child, rdev,
-           target, xattrs, data, sum)
-         SELECT ?1, 0, x'', ?2, ?3, kind, mode, owner, mtime, mtime_ns, 0, ?4, rdev, target, xattrs, data, ?5
-         FROM entries WHERE id = ?6",
-        (root.id, root.first, root.last, snapshot.root, root.sum(), like.id),
-    )?;
+    insert_entry(new, &root, &mut HashMap::new())?;
     let mut snapshot = Snapshot {
         files: 0,
         folders: 0,
@@ -136,8 +135,7 @@ fn give_root(new: &Connection, snapshot: &Snapshot, last: SnapshotId) -> Result<
     }
     add_up(new, &mut snapshot)?;
     new.execute("DELETE FROM snapshots WHERE id = ?1", [snapshot.id])?;
-    snapshot.insert(new)?;
-    Ok(true)
+    snapshot.insert(new)
 }
 
 /// Remembers which entries a copy has in these gaps of whose ends it cannot know, and the newest snapshot that it knew.
