@@ -301,7 +301,7 @@ impl Here {
         let Some(child) = folder.child else {
             return Ok(Default::default());
         };
-        entered.enter(child)?;
+        entered.enter(child, 0)?;
         Ok((self.0.list(base.id, child)?, 0))
     }
 }
