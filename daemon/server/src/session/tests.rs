@@ -284,7 +284,9 @@ fn a_push_ends_with_its_session_whatever_is_left_to_do() {
     // All in one piece, so that its end is seen behind it: that of a stream with more than may wait is not seen before
     // there is room, and then it is the connection that says so (the next test).
     let mut bytes = Vec::new();
-    terabytes_of_zeros().take(10).for_each(|packet| packet.write(&mut bytes));
+    terabytes_of_zeros()
+        .take(10)
+        .for_each(|packet| packet.write(&mut bytes));
     // What was left out must not become a snapshot.
     Packet::Ask(2, Question::Commit { unread: 0 }).write(&mut bytes);
     peer.writer.write_all(&bytes).unwrap();
