@@ -3,6 +3,7 @@
 pub mod cgroup;
 pub mod daemon;
 pub mod killed;
+pub mod liar;
 pub mod machine;
 pub mod model;
 pub mod power;

@@ -26,7 +26,7 @@ fn stored(daemon: &Daemon) -> u64 {
     disk_usage(&daemon.user_folder("ann/laptop/heads"))
 }
 
-/// Waits until something has not changed for half a second.
+/// Waits until something has not changed for so long that whoever works at it has had a turn, on a busy machine too.
 fn until_still<T: PartialEq>(mut look: impl FnMut() -> T) {
     let (mut last, mut since) = (look(), Instant::now());
     until("it is still", || {
@@ -34,7 +34,7 @@ fn until_still<T: PartialEq>(mut look: impl FnMut() -> T) {
         if now != last {
             (last, since) = (now, Instant::now());
         }
-        since.elapsed() > Duration::from_millis(500)
+        since.elapsed() > Duration::from_millis(1500)
     });
 }
 

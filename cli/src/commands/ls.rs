@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
-use yore_agent::restore::Entered;
+use yore_agent::restore::{Entered, held};
 use yore_store::{Entry, FolderId, History, Kind, Listing, Snapshot};
 use yore_terminal::output::{Array, Out, Table};
 use yore_terminal::text::{one_line, permissions, printable, time};
@@ -50,31 +50,76 @@ pub fn run(context: &Context, args: &Ls) -> Result<Status> {
     Ok(Status::DONE)
 }
 
-/// The folders that are to be listed, one after another. Not by recursion: a
-/// tree may be deeper than a stack.
+/// Folders with what is in them, depth first. Not by recursion: a tree may be deeper than a stack.
 struct Folders {
     repository: Arc<dyn History>,
     snapshot: Snapshot,
     recursive: bool,
-    /// What is still to be listed, the next one last.
-    next: Vec<(Vec<u8>, FolderId)>,
+    /// The first one.
+    first: Option<(Vec<u8>, FolderId)>,
+    /// Those that the walk is in.
+    levels: Vec<Level>,
+    path: Vec<u8>,
     entered: Entered,
+}
+
+/// A folder, of whose entries some were looked at.
+struct Level {
+    listing: Arc<Listing>,
+    next: usize,
+    /// What the listings of this and of those above take, in bytes.
+    held: usize,
+    /// Bytes of its path.
+    path: usize,
 }
 
 impl Folders {
     fn new(repository: Arc<dyn History>, snapshot: Snapshot, args: &Ls, entry: &Entry) -> Self {
-        let next = entry
-            .child
-            .map(|folder| (args.what.path.clone(), folder))
-            .into_iter()
-            .collect();
         Folders {
             repository,
             snapshot,
             recursive: args.recursive,
-            next,
+            first: entry.child.map(|folder| (args.what.path.clone(), folder)),
+            levels: Vec::new(),
+            path: Vec::new(),
             entered: Entered::default(),
         }
+    }
+
+    /// The next folder, and its path.
+    fn next_folder(&mut self) -> Option<(Vec<u8>, FolderId)> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        while let Some(level) = self.levels.last_mut() {
+            self.path.truncate(level.path);
+            let left = &level.listing[level.next..];
+            match left.iter().position(|entry| entry.child.is_some()) {
+                Some(at) => {
+                    level.next += at + 1;
+                    let entry = &left[at];
+                    return Some((join(&self.path, &entry.name), entry.child?));
+                }
+                None => drop(self.levels.pop()),
+            }
+        }
+        None
+    }
+
+    fn list(&mut self, path: &[u8], folder: FolderId) -> yore_store::Result<Arc<Listing>> {
+        self.entered.enter(folder, path.len())?;
+        if !self.recursive {
+            return self.repository.list(self.snapshot.id, folder);
+        }
+        let listing = self.repository.list_below(self.snapshot.id, folder)?;
+        self.path = path.to_vec();
+        self.levels.push(Level {
+            held: held(self.levels.last().map_or(0, |level| level.held), &listing)?,
+            listing: listing.clone(),
+            next: 0,
+            path: path.len(),
+        });
+        Ok(listing)
     }
 }
 
@@ -82,26 +127,9 @@ impl Iterator for Folders {
     type Item = yore_store::Result<(Vec<u8>, Arc<Listing>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (path, folder) = self.next.pop()?;
-        if let Err(error) = self.entered.enter(folder) {
-            return Some(Err(error));
-        }
-        let listing = match self.recursive {
-            true => self.repository.list_below(self.snapshot.id, folder),
-            false => self.repository.list(self.snapshot.id, folder),
-        };
-        let listing = match listing {
-            Ok(listing) => listing,
-            Err(error) => return Some(Err(error)),
-        };
-        if self.recursive {
-            let below = listing
-                .iter()
-                .rev()
-                .filter_map(|entry| Some((join(&path, &entry.name), entry.child?)));
-            self.next.extend(below);
-        }
-        Some(Ok((path, listing)))
+        let (path, folder) = self.next_folder()?;
+        let listing = self.list(&path, folder);
+        Some(listing.map(|listing| (path, listing)))
     }
 }
 

@@ -113,14 +113,17 @@ pub fn run(context: &Context, args: &Restore) -> Result<Status> {
     })
 }
 
+/// Folders that may wait to be counted; what is beyond that is not.
+const MOST_FOLDERS: usize = 1 << 24;
+
 /// How many things are at and below an entry, and their bytes.
 fn below(repository: &dyn History, snapshot: &Snapshot, entry: &Entry) -> Result<(u64, u64)> {
     let (mut items, mut bytes) = (1, entry.size);
-    let mut folders: Vec<_> = entry.child.into_iter().collect();
+    let mut folders: Vec<_> = entry.child.into_iter().map(|folder| (folder, 0)).collect();
     let mut entered = restore::Entered::default();
-    while let Some(folder) = folders.pop() {
+    while let Some((folder, path)) = folders.pop() {
         // What lies in several places is counted once; the restore says so.
-        if entered.enter(folder).is_err() {
+        if entered.enter(folder, path).is_err() {
             continue;
         }
         let listing = repository.list_below(snapshot.id, folder)?;
@@ -129,7 +132,9 @@ fn below(repository: &dyn History, snapshot: &Snapshot, entry: &Entry) -> Result
             .iter()
             .fold(bytes, |bytes: u64, entry| bytes.saturating_add(entry.size));
         // In the order in which they come from a server.
-        folders.extend(listing.iter().rev().filter_map(|entry| entry.child));
+        let below = listing.iter().rev();
+        let below = below.filter_map(|entry| Some((entry.child?, path + entry.name.len() + 1)));
+        folders.extend(below.take(MOST_FOLDERS.saturating_sub(folders.len())));
     }
     Ok((items, bytes))
 }

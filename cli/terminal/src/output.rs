@@ -4,9 +4,10 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
+use serde_json::ser::Formatter;
 
 use crate::error::Stdout;
-use crate::text::{hex, printable};
+use crate::text::{hex, printable, steers};
 
 /// Standard output, buffered. What fails is told as [`Stdout`], so that a
 /// reader that has had enough ends us silently.
@@ -56,7 +57,25 @@ impl Out {
     }
 
     fn json(&mut self, object: &impl Serialize) -> Result<(), Stdout> {
-        serde_json::to_writer(&mut self.0, object).map_err(|error| Stdout(error.into()))
+        let mut serializer = serde_json::Serializer::with_formatter(&mut self.0, Plain);
+        object.serialize(&mut serializer).map_err(|error| Stdout(error.into()))
+    }
+}
+
+/// JSON of which nothing steers a terminal: what JSON need not escape (DEL, what ISO 6429 has beyond ASCII, marks of
+/// direction) is escaped too.
+struct Plain;
+
+impl Formatter for Plain {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some((at, letter)) = rest.char_indices().find(|(_, letter)| steers(*letter)) {
+            writer.write_all(&rest.as_bytes()[..at])?;
+            // All of these are in the first plane.
+            write!(writer, "\\u{:04x}", u32::from(letter))?;
+            rest = &rest[at + letter.len_utf8()..];
+        }
+        writer.write_all(rest.as_bytes())
     }
 }
 
@@ -235,6 +254,17 @@ mod tests {
             object(b"/\xff").unwrap(),
             r#"{"path":"/�","path_hex":"2fff","roots":["/a"]}"#
         );
+    }
+
+    #[test]
+    fn json_steers_no_terminal_and_is_read_back_as_it_was() {
+        let wild = "é\u{7f}\u{80}\u{9b}2J\u{202e}\n\u{1b}\"ü";
+        let mut bytes = Vec::new();
+        let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Plain);
+        wild.serialize(&mut serializer).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert_eq!(text, r#""é\u007f\u0080\u009b2J\u202e\n\u001b\"ü""#);
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), wild);
     }
 
     #[test]

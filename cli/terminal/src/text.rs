@@ -33,9 +33,14 @@ fn push_char(text: &mut String, c: char) {
         '\n' => text.push_str("\\n"),
         '\t' => text.push_str("\\t"),
         '\r' => text.push_str("\\r"),
-        c if c.is_control() || is_direction(c) => push_octal(text, c.encode_utf8(&mut [0; 4]).as_bytes()),
+        c if steers(c) => push_octal(text, c.encode_utf8(&mut [0; 4]).as_bytes()),
         c => text.push(c),
     }
+}
+
+/// Whether a letter does something else to a terminal than being shown.
+pub(crate) fn steers(c: char) -> bool {
+    c.is_control() || is_direction(c)
 }
 
 /// Marks that make a terminal show a line in another order than it has.

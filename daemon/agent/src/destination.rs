@@ -29,8 +29,8 @@ pub(crate) trait Receiver: Send {
 
 /// What a push asks, beside the messages that it sends.
 pub(crate) trait Questions {
-    /// The chaining values of a content's groups.
-    fn base_values(&self, hash: &Hash) -> Result<Option<BaseValues>>;
+    /// The chaining values of a content's groups, unless it is longer than so many bytes.
+    fn base_values(&self, hash: &Hash, longest: u64) -> Result<Option<BaseValues>>;
     /// The signature of ranges (offset, length) of a content, in whole blocks.
     fn signature(&self, hash: &Hash, ranges: &[(u64, u64)], block_len: u32) -> Result<Signature>;
     /// Which contents it has whole.
@@ -61,6 +61,9 @@ pub(crate) struct Destination {
 
 /// Chaining values of groups, by what this agent calls their content, and by their number.
 pub(crate) type KeptGroups = HashMap<[u8; 16], HashMap<u64, Value>>;
+
+/// What a content is always compared with, in bytes: its values take 16 MiB.
+const SHORT_BASE: u64 = 64 << 30;
 
 impl Destination {
     /// Begins a push.
@@ -180,12 +183,13 @@ impl Destination {
         self.compares = false;
     }
 
-    /// The chaining values of a content's groups.
-    pub fn base_values(&self, hash: &Hash) -> Result<Option<BaseValues>> {
+    /// The chaining values of a content's groups, to tell one of `size` bytes against it; none of one that is so much
+    /// longer that they would cost more than they save.
+    pub fn base_values(&self, hash: &Hash, size: u64) -> Result<Option<BaseValues>> {
         if !self.compares {
             return Ok(None);
         }
-        self.questions.base_values(hash)
+        self.questions.base_values(hash, size.saturating_mul(4).max(SHORT_BASE))
     }
 
     /// The signature of ranges (offset, length) of a content, in whole blocks.
@@ -250,7 +254,7 @@ impl Receiver for Nowhere {
 struct Here(Arc<Repository>);
 
 impl Questions for Here {
-    fn base_values(&self, hash: &Hash) -> Result<Option<BaseValues>> {
+    fn base_values(&self, hash: &Hash, _longest: u64) -> Result<Option<BaseValues>> {
         self.0.base_values(hash)
     }
 
@@ -301,7 +305,7 @@ impl Here {
         let Some(child) = folder.child else {
             return Ok(Default::default());
         };
-        entered.enter(child)?;
+        entered.enter(child, 0)?;
         Ok((self.0.list(base.id, child)?, 0))
     }
 }

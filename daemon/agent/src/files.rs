@@ -104,7 +104,7 @@ impl Push<'_> {
         let key = short(&Hash::of(path));
         let base = known.and_then(|known| known.hash);
         let values = match base {
-            Some(base) => self.destination.base_values(&base)?,
+            Some(base) => self.destination.base_values(&base, stat.size)?,
             None => None,
         };
         self.counts.bytes_read += stat.size;

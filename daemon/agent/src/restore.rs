@@ -38,7 +38,7 @@ mod tree;
 
 use ahead::Ahead;
 pub use apply::{Applied, apply_meta};
-pub use entered::Entered;
+pub use entered::{Entered, held};
 
 /// What happens to things that are already where something is restored to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

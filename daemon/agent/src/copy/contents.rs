@@ -167,7 +167,7 @@ impl Teller<'_> {
     /// What the path had, with what the destination knows of its groups.
     fn base(&self, missing: &Missing<'_>) -> Result<Option<(Hash, BaseValues)>> {
         let Some(hash) = missing.base else { return Ok(None) };
-        let values = self.destination.base_values(&hash)?;
+        let values = self.destination.base_values(&hash, missing.size)?;
         Ok(values
             .filter(|values| values.size > MEDIUM)
             .map(|values| (hash, values)))

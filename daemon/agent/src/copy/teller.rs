@@ -24,6 +24,9 @@ use crate::snapshot::AgentError;
 const BATCH: usize = 1024;
 const BATCH_BYTES: usize = 8 << 20;
 
+/// Bytes of what is left out after which a copy gives up: half a million files or so.
+const MOST_SAID: usize = 128 << 20;
+
 /// A folder on the way from `/` to where the steps are.
 struct Level {
     name: Vec<u8>,
@@ -67,6 +70,8 @@ pub(super) struct Teller<'a> {
     pub(super) lost: HashMap<ContentId, String>,
     /// Files that are not in the copy for that.
     pub left_out: Vec<LeftOut>,
+    /// Bytes that those take.
+    said: usize,
     /// Bytes read of the source's contents.
     pub bytes_read: u64,
     name: &'a str,
@@ -91,6 +96,7 @@ impl<'a> Teller<'a> {
             block: Block::default(),
             lost: HashMap::new(),
             left_out: Vec::new(),
+            said: 0,
             bytes_read: 0,
             name,
             batch: Vec::new(),
@@ -190,6 +196,11 @@ impl<'a> Teller<'a> {
 
     /// A damaged file is not in the copy, and what had its name before is neither.
     fn leave_out(&mut self, path: Vec<u8>, old: Option<Entry>, size: u64, why: String) -> Result<(), AgentError> {
+        self.said += path.len() + why.len() + size_of::<LeftOut>();
+        if self.said > MOST_SAID {
+            let error = "the source cannot give so many files that this is the end; what is left out would not be all";
+            return Err(yore_store::Error::Damaged(error.into()).into());
+        }
         self.left_out.push(LeftOut {
             snapshot: self.name.to_owned(),
             path,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use yore_store::{Entry, History, Listing, Snapshot};
 
 use super::step::{Step, TellStep, changed_folder};
-use crate::restore::Entered;
+use crate::restore::{Entered, held};
 use crate::snapshot::AgentError;
 
 /// A snapshot, and who has it.
@@ -40,11 +40,11 @@ impl<'a> Side<'a> {
     }
 
     /// What is in a folder; nothing in what is none.
-    fn list(&mut self, entry: Option<&Entry>) -> Result<Arc<Listing>, AgentError> {
+    fn list(&mut self, entry: Option<&Entry>, path: usize) -> Result<Arc<Listing>, AgentError> {
         let (Some(tree), Some(folder)) = (self.tree, entry.and_then(|entry| entry.child)) else {
             return Ok(Arc::default());
         };
-        self.entered.enter(folder)?;
+        self.entered.enter(folder, path)?;
         Ok(tree.history.list_below(tree.snapshot.id, folder)?)
     }
 }
@@ -53,6 +53,8 @@ impl<'a> Side<'a> {
 struct Level {
     /// Bytes of their path.
     path: usize,
+    /// What the listings of these and of those above take, in bytes.
+    held: usize,
     old: Arc<Listing>,
     new: Arc<Listing>,
     at: (usize, usize),
@@ -84,10 +86,16 @@ pub(super) fn trees(old: Option<Tree<'_>>, new: Tree<'_>, tell: &mut TellStep<'_
         match (old, new) {
             (old, Some(new)) if new.child.is_some() => {
                 let meta = changed_folder(old.as_ref(), &new);
+                let above = levels.last().map_or(0, |level: &Level| level.held);
+                let (old, listing) = (
+                    before.list(old.as_ref(), path.len())?,
+                    after.list(Some(&new), path.len())?,
+                );
                 levels.push(Level {
                     path: path.len(),
-                    old: before.list(old.as_ref())?,
-                    new: after.list(Some(&new))?,
+                    held: held(held(above, &old)?, &listing)?,
+                    old,
+                    new: listing,
                     at: (0, 0),
                 });
                 tell(Step::Enter { name: new.name, meta })?;

@@ -16,13 +16,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use yore_store::{Error, Result};
-use yore_wire::{
-    Answer, Failure, Hello, Message, NEWEST, OLDEST, Packet, PacketReader, Question, Welcome, write_packet,
-};
+use yore_wire::{Answer, Failure, Hello, Message, NEWEST, OLDEST, Packet, PacketReader, Question, write_packet};
 
+use super::greeting::check_version;
 use super::mailbox::{Mailbox, TooLong};
+use super::most::Most;
 use super::said::{has_names, plain};
 use super::stream::Stream;
+use super::unheard::Unheard;
 
 /// What an answer of known length may take besides twice its bytes: numbers, headers.
 const BESIDES: u64 = 64 << 10;
@@ -50,6 +51,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     next: u64,
+    unheard: Unheard,
     asked: HashMap<u64, Arc<Mailbox<Piece>>>,
     /// Why nothing more will come.
     lost: Option<String>,
@@ -60,6 +62,16 @@ enum Piece {
     More(Vec<Answer>),
     Done(Vec<Answer>),
     Failed(Failure),
+}
+
+impl Piece {
+    /// How many answers it has.
+    fn answers(&self) -> usize {
+        match self {
+            Piece::More(answers) | Piece::Done(answers) => answers.len(),
+            Piece::Failed(_) => 0,
+        }
+    }
 }
 
 impl Connection {
@@ -149,8 +161,23 @@ impl Connection {
     pub fn ask_one(&self, question: Question) -> Result<Option<Answer>> {
         let mut answers = self.ask(question)?;
         let first = answers.next().transpose()?;
-        answers.try_for_each(|answer| answer.map(drop))?;
-        Ok(first)
+        match answers.next().transpose()? {
+            None => Ok(first),
+            Some(_) => {
+                self.hang_up();
+                Err(elsewhere(
+                    self.place(),
+                    "the server gives two answers where there is one",
+                    false,
+                ))
+            }
+        }
+    }
+
+    /// Ends the connection for an answer that is too long, and says so: the rest of it would be in the way of others.
+    pub fn too_much(&self, most: &Most) -> Error {
+        self.hang_up();
+        elsewhere(self.place(), most.error(), false)
     }
 
     /// Tells a message of the push.
@@ -196,23 +223,6 @@ impl Drop for Connection {
 /// While it is there, the server hears now and then that the push goes on.
 pub(crate) struct Alive {
     _stop: SyncSender<()>,
-}
-
-fn check_version(place: &str, welcome: &Welcome) -> Result<()> {
-    if (OLDEST..=NEWEST).contains(&welcome.version) {
-        return Ok(());
-    }
-    let (theirs, program) = (welcome.newest, plain(&welcome.program));
-    let advice = match theirs < OLDEST {
-        true => format!(
-            "the server ({program}) speaks protocol {theirs} at most, this yore {OLDEST} at least; update the server"
-        ),
-        false => format!(
-            "the server ({program}) speaks protocol {} at least, this yore {NEWEST} at most; update yore here",
-            welcome.oldest
-        ),
-    };
-    Err(elsewhere(place, advice, false))
 }
 
 pub(super) fn elsewhere(place: &str, message: impl ToString, lost: bool) -> Error {
@@ -298,18 +308,27 @@ impl Shared {
             Packet::Done(number, answers) => (number, Piece::Done(answers), true),
             Packet::Failed(number, failure) => (number, Piece::Failed(readable(failure)), true),
             Packet::PushFailed(failure) => {
-                self.state().push_failed = Some(readable(failure));
-                return Ok(());
+                let mut state = self.state();
+                state.push_failed = Some(readable(failure));
+                return state.unheard.count(bytes);
             }
             // Nothing that a server says.
-            _ => return Ok(()),
+            _ => return self.state().unheard.count(bytes),
         };
+        let answers = piece.answers();
+        let mut state = self.state();
         let asker = match is_last {
-            true => self.state().asked.remove(&number),
-            false => self.state().asked.get(&number).cloned(),
+            true => state.asked.remove(&number),
+            false => state.asked.get(&number).cloned(),
         };
-        // Who asked may have had enough.
-        asker.map_or(Ok(()), |asker| asker.put(piece, bytes))
+        // Who asked may have had enough; but who says nothing else keeps all others from being answered.
+        match asker.is_some() && (is_last || answers > 0) {
+            true => state.unheard = Unheard::default(),
+            false => state.unheard.count(bytes)?,
+        }
+        drop(state);
+        let memory = bytes + (answers * size_of::<Answer>()) as u64;
+        asker.map_or(Ok(()), |asker| asker.put(piece, bytes, memory))
     }
 }
 
@@ -436,25 +455,5 @@ mod tests {
         for text in [asked, pushed] {
             assert!(text.len() < 3000 && !text.contains(char::is_control), "{text}");
         }
-    }
-
-    #[test]
-    fn who_is_to_be_updated_is_said() {
-        let said = |oldest, newest| {
-            let welcome = Welcome {
-                version: 0,
-                oldest,
-                newest,
-                program: "yored 9".into(),
-            };
-            check_version("nas", &welcome).unwrap_err().to_string()
-        };
-        let later = said(NEWEST + 1, NEWEST + 98);
-        assert!(
-            later.contains("yored 9") && later.ends_with("update yore here"),
-            "{later}"
-        );
-        let earlier = said(OLDEST - 1, OLDEST - 1);
-        assert!(earlier.ends_with("update the server"), "{earlier}");
     }
 }

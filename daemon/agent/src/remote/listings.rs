@@ -10,6 +10,8 @@ use lru::LruCache;
 use yore_store::{ContentId, Entry, FolderId, GROUP, Listing, SnapshotId};
 use yore_wire::MOST_SMALL;
 
+use super::most::Weigh;
+
 /// Bytes of listings that are kept: a hundred thousand entries or so.
 const KEPT: usize = 48 << 20;
 
@@ -53,7 +55,7 @@ impl Listings {
 
     /// Keeps the entry of `/`, unless it is very large.
     pub fn keep_root(&mut self, snapshot: SnapshotId, root: &Entry) {
-        if weight(root) <= KEPT_BYTES {
+        if root.weight() <= KEPT_BYTES {
             self.roots.put(snapshot, root.clone());
         }
     }
@@ -65,7 +67,7 @@ impl Listings {
 
     /// Keeps a hard-link group, unless it has very many names, or large attributes.
     pub fn keep_links(&mut self, key: (SnapshotId, i64), entries: &[Entry]) {
-        if entries.iter().map(weight).sum::<usize>() <= KEPT_BYTES {
+        if entries.iter().map(Weigh::weight).sum::<usize>() <= KEPT_BYTES {
             self.links.put(key, entries.to_vec());
         }
     }
@@ -103,18 +105,6 @@ impl Listings {
         }
         contents
     }
-}
-
-/// About what an entry takes.
-fn weight(entry: &Entry) -> usize {
-    let meta = &entry.meta;
-    let names = entry.name.len() + meta.target.len() + meta.owner.user.len() + meta.owner.group.len();
-    let xattrs: usize = meta
-        .xattrs
-        .iter()
-        .map(|(name, value)| 48 + name.len() + value.len())
-        .sum();
-    size_of::<Entry>() + names + xattrs + 16 * meta.data.as_ref().map_or(0, Vec::len)
 }
 
 #[cfg(test)]

@@ -14,9 +14,11 @@ mod blocking;
 mod connection;
 mod content;
 mod dial;
+mod greeting;
 mod history;
 mod listings;
 mod mailbox;
+mod most;
 mod openssh;
 mod passages;
 mod push;
@@ -25,6 +27,7 @@ mod ssh;
 mod stream;
 #[cfg(test)]
 mod testing;
+mod unheard;
 mod unpack;
 
 use std::io;

@@ -4,12 +4,18 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use yore_store::delta::{Signature, SignatureBuilder};
-use yore_store::{BaseValues, Committed, GROUP, Hash, LARGEST, Made, PushOptions, Result, SEGMENT, Snapshot};
+use yore_store::{
+    BaseValues, Committed, Entry, GROUP, Hash, LARGEST, LONGEST_PATH, Made, PushOptions, Result, SEGMENT, Snapshot,
+};
 use yore_wire::{Answer, ListedStep, MOST_NAMED, Message, Opened, PushStart, Question};
 
+use super::most::{REMEMBERED, REMEMBERED_GROUPS, is_entry, is_name};
 use super::{Alive, Connection, Server, unexpected};
 use crate::destination::{Destination, KeptGroups, Listed, Questions, Receiver};
 use crate::push::short;
+
+/// As many groups as what is remembered of a content besides them takes.
+const PER_CONTENT: usize = 8;
 
 /// Ranges of one question: a packet has to hold them.
 const RANGES: usize = 1 << 16;
@@ -51,16 +57,24 @@ impl Pushes {
             dry_run,
         };
         let (mut kept, mut kept_groups) = (HashSet::new(), KeptGroups::new());
-        let (mut begun, mut wanted) = (None, HashSet::new());
+        let (mut begun, mut wanted, mut groups_left) = (None, HashSet::new(), REMEMBERED_GROUPS);
         for answer in connection.ask(Question::Push(start))? {
             match answer? {
-                Answer::Kept(names) => kept.extend(names),
+                // What is too much to be remembered is sent again.
+                Answer::Kept(names) => remember(&mut kept, names),
                 Answer::KeptGroups { key, first, values } => {
-                    let groups: &mut HashMap<_, _> = kept_groups.entry(key).or_default();
-                    let numbered = (0..).zip(values).map(|(at, value)| (first.wrapping_add(at), value));
-                    groups.extend(numbered);
+                    groups_left = match groups_left.checked_sub(values.len() + PER_CONTENT) {
+                        None => 0,
+                        Some(left) => {
+                            let groups: &mut HashMap<_, _> = kept_groups.entry(key).or_default();
+                            let numbered = (0..).zip(values).map(|(at, value)| (first.wrapping_add(at), value));
+                            groups.extend(numbered);
+                            left
+                        }
+                    };
                 }
-                Answer::Wanted(names) => wanted.extend(names),
+                // What is wanted beyond that is wanted by the next push, too.
+                Answer::Wanted(names) => remember(&mut wanted, names),
                 Answer::Begun { base, line } => begun = Some((base, line)),
                 _ => return Err(unexpected(connection.place())),
             }
@@ -87,6 +101,16 @@ impl Pushes {
         );
         destination.wanted = wanted;
         Ok(destination)
+    }
+}
+
+/// Remembers names, as many as there is room for.
+fn remember(all: &mut HashSet<[u8; 16]>, names: Vec<[u8; 16]>) {
+    // One by one: a set that is told how many come makes room for all of them.
+    for name in names {
+        if all.len() < REMEMBERED {
+            all.insert(name);
+        }
     }
 }
 
@@ -135,9 +159,10 @@ impl Receiver for There {
     }
 }
 
-/// The chaining values of a content's groups, by a question.
-pub(super) fn base_values(connection: &Connection, hash: &Hash) -> Result<Option<BaseValues>> {
-    let mut found: Option<BaseValues> = None;
+/// The chaining values of a content's groups, by a question; none of one that is longer than `longest` bytes.
+pub(super) fn base_values(connection: &Connection, hash: &Hash, longest: u64) -> Result<Option<BaseValues>> {
+    let (mut found, mut is_too_long): (Option<BaseValues>, bool) = (None, false);
+    let (mut told, mut most) = (0, 0);
     for answer in connection.ask(Question::BaseValues { hash: *hash })? {
         let Answer::Values {
             size,
@@ -147,6 +172,20 @@ pub(super) fn base_values(connection: &Connection, hash: &Hash) -> Result<Option
         else {
             return Err(unexpected(connection.place()));
         };
+        most = if told == 0 {
+            size.min(LARGEST).div_ceil(GROUP)
+        } else {
+            most
+        };
+        told += groups.len() as u64;
+        if told > most || zero_segments.len() as u64 > most {
+            return Err(unexpected(connection.place()));
+        }
+        is_too_long |= size > longest;
+        if is_too_long {
+            // It comes all the same.
+            continue;
+        }
         let values = found.get_or_insert_with(|| BaseValues {
             size,
             groups: Vec::new(),
@@ -154,10 +193,12 @@ pub(super) fn base_values(connection: &Connection, hash: &Hash) -> Result<Option
         });
         values.groups.extend(groups);
         values.zero_segments.extend(zero_segments);
-        let most = |part| values.size.min(LARGEST).div_ceil(part);
-        if values.groups.len() as u64 > most(GROUP) || values.zero_segments.len() as u64 > most(SEGMENT) {
+        if values.zero_segments.len() as u64 > values.size.div_ceil(SEGMENT) {
             return Err(unexpected(connection.place()));
         }
+    }
+    if is_too_long {
+        return Ok(None);
     }
     // Whoever uses them goes by the length.
     let fits = |values: &BaseValues| values.groups.len() as u64 == values.size.div_ceil(GROUP);
@@ -171,19 +212,23 @@ pub(super) fn base_values(connection: &Connection, hash: &Hash) -> Result<Option
 struct Asked(Arc<Connection>);
 
 impl Questions for Asked {
-    fn base_values(&self, hash: &Hash) -> Result<Option<BaseValues>> {
-        base_values(&self.0, hash)
+    fn base_values(&self, hash: &Hash, longest: u64) -> Result<Option<BaseValues>> {
+        base_values(&self.0, hash, longest)
     }
 
     fn has(&self, names: &[Hash]) -> Result<Vec<bool>> {
         let mut here: HashSet<[u8; 16]> = HashSet::new();
         for names in names.chunks(MOST_NAMED) {
-            let names = names.to_vec();
+            let (names, mut left) = (names.to_vec(), names.len());
             for answer in self.0.ask(Question::Has { names })? {
-                let Answer::Kept(names) = answer? else {
-                    return Err(unexpected(self.0.place()));
-                };
-                here.extend(names);
+                match answer? {
+                    Answer::Kept(names) if !names.is_empty() && names.len() <= left => {
+                        left -= names.len();
+                        here.extend(names);
+                    }
+                    Answer::Kept(names) if names.is_empty() => {}
+                    _ => return Err(unexpected(self.0.place())),
+                }
             }
         }
         Ok(names.iter().map(|name| here.contains(&short(name))).collect())
@@ -214,22 +259,38 @@ impl Questions for Asked {
         Ok(builder.finish())
     }
 
-    fn listing(&self, _base: &Snapshot, tell: &mut dyn FnMut(Listed<'_>) -> Result<()>) -> Result<()> {
-        let mut depth = 0u64;
+    fn listing(&self, base: &Snapshot, tell: &mut dyn FnMut(Listed<'_>) -> Result<()>) -> Result<()> {
+        // Paths have an end, and the snapshot says how many entries it has: what is told is kept on a disk here.
+        let (mut path, mut left) = (
+            Vec::new(),
+            base.files.saturating_add(base.folders).saturating_add(base.others),
+        );
+        let fits = |entry: &Entry, depth: usize| is_entry(entry) && (depth == 0 || is_name(&entry.name));
         for answer in self.0.ask(Question::Listing)? {
-            match answer? {
-                Answer::Listed(ListedStep::Enter(entry)) if entry.child.is_some() => {
-                    depth += 1;
+            let bad = || unexpected(self.0.place());
+            let Answer::Listed(step) = answer? else {
+                return Err(bad());
+            };
+            if !matches!(step, ListedStep::Leave) {
+                left = left.checked_sub(1).ok_or_else(bad)?;
+            }
+            match step {
+                ListedStep::Enter(entry) if entry.child.is_some() && fits(&entry, path.len()) => {
+                    let above = path.last().copied().unwrap_or(0);
+                    path.push(above + entry.name.len() + 1);
+                    if path.last() > Some(&LONGEST_PATH) {
+                        return Err(bad());
+                    }
                     tell(Listed::Enter(&entry))?;
                 }
-                Answer::Listed(ListedStep::Leave) if depth > 0 => {
-                    depth -= 1;
+                ListedStep::Leave if !path.is_empty() => {
+                    path.pop();
                     tell(Listed::Leave)?;
                 }
-                Answer::Listed(ListedStep::Item { entry, hash }) if depth > 0 && entry.child.is_none() => {
+                ListedStep::Item { entry, hash } if !path.is_empty() && entry.child.is_none() && fits(&entry, 1) => {
                     tell(Listed::Item(&entry, hash))?;
                 }
-                _ => return Err(unexpected(self.0.place())),
+                _ => return Err(bad()),
             }
         }
         Ok(())

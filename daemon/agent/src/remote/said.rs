@@ -32,7 +32,9 @@ pub(super) fn has_names(answer: &Answer) -> bool {
 
 fn is_name(name: &str) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    (1..=LONGEST_NAME).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(is_letter)
+    let is_word = (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(is_letter);
+    // Which is another name for the newest one, here and in a mount.
+    is_word && !name.starts_with('.') && name != "latest"
 }
 
 /// A text in one line, without what steers a terminal, and not longer than anybody reads.
@@ -65,6 +67,7 @@ mod tests {
             "",
             ".",
             "..",
+            "latest",
             "../ann",
             "a/b",
             "\u{1b}]52;c;x\u{7}",

@@ -13,7 +13,7 @@ use std::thread::Scope;
 use yore_store::{ContentId, Entry, Kind, Listing, PIECE, Passage};
 
 use super::trail::Trail;
-use super::{Entered, RestoreOptions, Source};
+use super::{Entered, RestoreOptions, Source, held};
 
 /// Bundles that may wait.
 const WAITING: usize = 8;
@@ -98,6 +98,8 @@ fn read(source: &dyn Source, mut planner: Planner<'_>, send: &SyncSender<Vec<Pie
 /// A folder on the current path.
 struct Level {
     listing: Arc<Listing>,
+    /// What the listings of this and of those above take, in bytes.
+    held: usize,
     next: usize,
     included: bool,
     path_len: usize,
@@ -189,12 +191,16 @@ impl<'a> Planner<'a> {
         let listing = match (below, entry.child) {
             (Some(only), _) => Arc::new(vec![only]),
             // The restore will say what is wrong with it.
-            (None, Some(folder)) if self.entered.enter(folder).is_err() => Arc::default(),
+            (None, Some(folder)) if self.entered.enter(folder, self.path.len()).is_err() => Arc::default(),
             (None, Some(folder)) => self.source.list_below(folder).unwrap_or_default(),
             (None, None) => Arc::default(),
         };
+        let above = self.levels.last().map_or(0, |level| level.held);
+        // The restore ends there too.
+        let (held, listing) = held(above, &listing).map_or_else(|_| Default::default(), |held| (held, listing));
         self.levels.push(Level {
             listing,
+            held,
             next: 0,
             included,
             path_len: self.path.len(),

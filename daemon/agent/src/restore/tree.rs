@@ -23,7 +23,7 @@ use super::own::{as_own, is_device};
 use super::place::{Placed, Placer};
 use super::remove::remove;
 use super::trail::Trail;
-use super::{Applied, Entered, Overwrite, Progress, Report, RestoreOptions, Source, apply_meta};
+use super::{Applied, Entered, Overwrite, Progress, Report, RestoreOptions, Source, apply_meta, held};
 use crate::folder::{Chain, How, names, open_folder};
 use crate::metadata::Stat;
 
@@ -31,6 +31,8 @@ use crate::metadata::Stat;
 struct Level {
     entry: Entry,
     listing: Arc<Listing>,
+    /// What the listings of this and of those above take, in bytes.
+    held: usize,
     next: usize,
     /// Only on the way to what is restored.
     parent: bool,
@@ -54,7 +56,12 @@ pub(super) struct Restorer<'a> {
     links: Links,
     path: Vec<u8>,
     report: Report,
+    /// Bytes of the errors in it.
+    said: usize,
 }
+
+/// Bytes of errors after which a restore gives up: half a million of them or so.
+const MOST_SAID: usize = 64 << 20;
 
 impl<'a> Restorer<'a> {
     /// Makes or opens the destination.
@@ -85,6 +92,7 @@ impl<'a> Restorer<'a> {
             links,
             path: vec![],
             report: Report::default(),
+            said: 0,
         };
         restorer.open_destination(existed);
         Ok(restorer)
@@ -106,7 +114,9 @@ impl<'a> Restorer<'a> {
     }
 
     pub fn run(mut self) -> Report {
-        while let Some(level) = self.levels.last_mut() {
+        while self.said <= MOST_SAID
+            && let Some(level) = self.levels.last_mut()
+        {
             match level.listing.get(level.next).cloned() {
                 Some(entry) => {
                     level.next += 1;
@@ -115,6 +125,10 @@ impl<'a> Restorer<'a> {
                 }
                 None => self.leave(),
             }
+        }
+        if self.said > MOST_SAID {
+            self.path.clear();
+            self.fail("so much could not be restored that this is the end; what follows was not tried");
         }
         // Only what is on the disk is restored: late write errors show here.
         if let Err(error) = self.placer.flusher.finish() {
@@ -178,6 +192,7 @@ impl<'a> Restorer<'a> {
         } else {
             self.path.clone()
         };
+        self.said += path.len() + size_of::<(Vec<u8>, String)>();
         self.report.errors.push((path, error.to_string()));
     }
 
@@ -186,21 +201,24 @@ impl<'a> Restorer<'a> {
         let parent = below.is_some();
         let listing = match (below, entry.child) {
             (Some(only), _) => Ok(Arc::new(vec![only])),
-            (None, Some(folder)) => match self.entered.enter(folder) {
+            (None, Some(folder)) => match self.entered.enter(folder, self.path.len()) {
                 Ok(()) => self.placer.source.list(folder),
                 Err(error) => Err(error),
             },
             (None, None) => Ok(Arc::default()),
         };
+        let above = self.levels.last().map_or(0, |level| level.held);
+        let listing = listing.and_then(|listing| Ok((held(above, &listing)?, listing)));
         let listed = listing.is_ok();
-        let listing = listing.unwrap_or_else(|error| {
+        let (held, listing) = listing.unwrap_or_else(|error| {
             self.fail(error);
-            Arc::default()
+            (above, Arc::default())
         });
         let (complete, path_len) = (complete && listed && !parent, self.path.len());
         self.levels.push(Level {
             entry,
             listing,
+            held,
             next: 0,
             parent,
             complete,

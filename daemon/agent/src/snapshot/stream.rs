@@ -121,6 +121,9 @@ fn remembered(name: &[u8], meta: &Meta, body: Option<Body>, child: Option<i64>) 
 /// What a stream is called while it is sent; it cannot be read again, so nobody goes on with it.
 const STDIN_KEY: [u8; 16] = [0; 16];
 
+/// How long a stream is taken to be, in bytes, where its base is asked for: see [`Destination::base_values`].
+const EXPECTED: u64 = 1 << 40;
+
 /// A long stream, group by group: what is in place in the last version is the same; the
 /// rest is looked for in it anywhere.
 fn send_large_stream(
@@ -130,7 +133,7 @@ fn send_large_stream(
     input: &mut dyn Read,
 ) -> Result<Body, AgentError> {
     let values = match &base {
-        Some(base) => push.destination.base_values(base)?,
+        Some(base) => push.destination.base_values(base, EXPECTED)?,
         None => None,
     };
     let base = base.filter(|_| values.as_ref().is_some_and(|values| values.size > MEDIUM));
