@@ -8,7 +8,7 @@ use rustix::process::{Signal, kill_process};
 use yore_tests::daemon::{Daemon, pid_of};
 use yore_tests::machine::Machine;
 use yore_tests::proxy::Proxy;
-use yore_tests::{differences, disk_usage, noise, until};
+use yore_tests::{differences, disk_usage, noise, until, until_still};
 
 /// What may be sent twice each time that the connection is cut: what the server had not taken yet.
 const A_CUT: u64 = 1_677_722; // 1.6 MiB
@@ -24,18 +24,6 @@ fn beside(size: u64, pushes: u64) -> u64 {
 /// Bytes of large contents that the server has stored.
 fn stored(daemon: &Daemon) -> u64 {
     disk_usage(&daemon.user_folder("ann/laptop/heads"))
-}
-
-/// Waits until something has not changed for half a second.
-fn until_still<T: PartialEq>(mut look: impl FnMut() -> T) {
-    let (mut last, mut since) = (look(), Instant::now());
-    until("it is still", || {
-        let now = look();
-        if now != last {
-            (last, since) = (now, Instant::now());
-        }
-        since.elapsed() > Duration::from_millis(500)
-    });
 }
 
 /// Waits until the server has put away what it has of a push that was cut off.
