@@ -9,6 +9,8 @@
 mod plan;
 #[path = "network/source.rs"]
 mod source;
+#[path = "network/vanished.rs"]
+mod vanished;
 #[path = "network/world.rs"]
 mod world;
 
