@@ -44,3 +44,18 @@ fn a_snapshot_does_not_wait_for_its_estimate() {
     }
     panic!("the push was never the first");
 }
+
+#[test]
+fn a_login_that_is_cut_is_no_refusal() {
+    let (_daemon, proxy, laptop) = Proxy::before_a_server();
+    for after in (2_000..LOGGED_IN).step_by(40) {
+        let (way, fate) = (Way::Up, Fate::Cut);
+        proxy.plan(Fault { way, after, fate });
+        let output = laptop.yore(&["snapshots"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        let is_told = said.contains("the connection was") || said.contains("closed the connection");
+        assert!(output.status.success() || is_told, "cut after {after} bytes: {said}");
+        assert!(!said.contains("not let in"), "cut after {after} bytes: {said}");
+    }
+    assert!(proxy.met(0).len() > 10);
+}
