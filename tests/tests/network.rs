@@ -5,6 +5,8 @@
 //! seed of its own; `YORE_NETWORK_FAULTS=N` meets N, and `YORE_NETWORK_SEED=N` begins with another seed. Where processes
 //! race, a seed gives the same faults at the same bytes and not the same moment.
 
+#[path = "network/linking.rs"]
+mod linking;
 #[path = "network/plan.rs"]
 mod plan;
 #[path = "network/source.rs"]
@@ -18,7 +20,7 @@ use world::World;
 use yore_tests::model::random::Random;
 
 /// Faults that the quick run meets.
-const QUICK: usize = 16;
+const QUICK: usize = 12;
 
 /// Pushes after which all snapshots are compared again.
 const OFTEN: usize = 25;
