@@ -144,7 +144,11 @@ impl World {
 
     fn change(&mut self, random: &mut Random) -> u64 {
         let changed = self.source.change(random);
-        self.states.push(self.source.shape());
+        let shape = self.source.shape();
+        // Some changes are none.
+        if self.states.last() != Some(&shape) {
+            self.states.push(shape);
+        }
         self.reach.up = changed + 5_000;
         changed
     }
