@@ -76,6 +76,21 @@ fn cut_in_a_file(size: u64, cuts: u64) {
 }
 
 #[test]
+fn a_file_of_which_no_segment_is_complete_goes_on() {
+    let (daemon, proxy, laptop) = Proxy::before_a_server();
+    let size = 3 << 20;
+    write_noise(&laptop.source().join("image"), size);
+    let before = proxy.up();
+    proxy.cut_after(2 << 20);
+    assert_eq!(laptop.snapshot().status.code(), Some(1));
+    until_idle(&daemon);
+    laptop.snapshotted();
+    let sent = proxy.up() - before;
+    assert!(sent < size + (1 << 20), "{sent} bytes for {size}");
+    assert_equal(&daemon, &laptop);
+}
+
+#[test]
 fn a_file_that_is_cut_at_ten_places_is_sent_once() {
     cut_in_a_file(64 << 20, 10);
 }
