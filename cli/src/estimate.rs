@@ -3,7 +3,10 @@
 //! counts while the work goes on.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::channel;
+use std::thread;
 
 use yore_agent::roots::Roots;
 use yore_agent::snapshot::SnapshotRequest;
@@ -30,16 +33,33 @@ pub fn beside<T>(
         filter: request.filter.clone(),
         skip: target.skip(),
     };
-    let (done, host) = (AtomicBool::new(false), request.host.clone());
-    std::thread::scope(|threads| {
-        threads.spawn(|| match last_time(&*target.history(), &host, &roots) {
-            Some((items, bytes)) => meter.expect(items, bytes),
-            None => count(&roots, &options, meter, &done),
+    let done = Arc::<AtomicBool>::default();
+    let (tell, told) = channel();
+    let over = tell.clone();
+    let estimating = {
+        let (history, host, done) = (target.history(), request.host.clone(), done.clone());
+        thread::spawn(move || {
+            let all = last_time(&*history, &host, &roots).or_else(|| count(&roots, &options, &done));
+            // Who has done the work does not listen.
+            let _ = tell.send(all);
+        })
+    };
+    let result = thread::scope(|threads| {
+        threads.spawn(move || {
+            if let Ok(Some((items, bytes))) = told.recv() {
+                meter.expect(items, bytes);
+            }
         });
         let result = work(request);
         done.store(true, Relaxed);
+        let _ = over.send(None);
         result
-    })
+    });
+    // A server is asked by a connection of its own. That may be dead, and it takes minutes to find that out.
+    if let Target::Here(_) = target {
+        let _ = estimating.join();
+    }
+    result
 }
 
 /// Items and bytes of the last snapshot of these roots.
@@ -53,16 +73,15 @@ fn last_time(repository: &dyn History, host: &str, roots: &Roots) -> Option<(u64
     Some((last.files + last.others, last.bytes))
 }
 
-/// Counts and says what it counted, unless the work is `done` before.
-fn count(roots: &Roots, options: &WalkOptions, meter: &Meter, done: &AtomicBool) {
+/// Counts items and bytes; gives up when the work is `done` before.
+fn count(roots: &Roots, options: &WalkOptions, done: &AtomicBool) -> Option<(u64, u64)> {
     let mut counter = Counter {
         items: 0,
         bytes: 0,
         done,
     };
-    if walk(roots, options, &mut counter).is_ok() {
-        meter.expect(counter.items, counter.bytes);
-    }
+    walk(roots, options, &mut counter).ok()?;
+    Some((counter.items, counter.bytes))
 }
 
 /// Counts what a push counts: everything but folders, and the bytes of files.

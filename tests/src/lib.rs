@@ -151,6 +151,19 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// Waits until something has not changed for so long that whoever works at it has had a turn, on a busy machine too;
+/// panics when it takes too long.
+pub fn until_still<T: PartialEq>(mut look: impl FnMut() -> T) {
+    let (mut last, mut since) = (look(), Instant::now());
+    until("it is still", || {
+        let now = look();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        since.elapsed() > Duration::from_millis(1500)
+    });
+}
+
 /// What rsync finds different between two trees, in everything that it can compare.
 pub fn differences(a: &Path, b: &Path) -> String {
     let slash = |path: &Path| format!("{}/", path.display());

@@ -8,13 +8,14 @@ use rustix::process::{Signal, kill_process};
 use yore_tests::daemon::{Daemon, pid_of};
 use yore_tests::machine::Machine;
 use yore_tests::proxy::Proxy;
-use yore_tests::{differences, disk_usage, noise, until};
+use yore_tests::{differences, disk_usage, noise, until, until_still};
 
 /// What may be sent twice each time that the connection is cut: what the server had not taken yet.
 const A_CUT: u64 = 1_677_722; // 1.6 MiB
 
-/// What may be sent twice each time that the server is killed: what it had not synced, or not written down.
-const A_KILL: u64 = 16 << 20;
+/// What may be sent twice each time that the server is killed: what it had not synced, or not written down, and the
+/// segment under way.
+const A_KILL: u64 = 20 << 20;
 
 /// What a push sends beside the file itself: packets, names, encryption, a login each time.
 fn beside(size: u64, pushes: u64) -> u64 {
@@ -24,18 +25,6 @@ fn beside(size: u64, pushes: u64) -> u64 {
 /// Bytes of large contents that the server has stored.
 fn stored(daemon: &Daemon) -> u64 {
     disk_usage(&daemon.user_folder("ann/laptop/heads"))
-}
-
-/// Waits until something has not changed for so long that whoever works at it has had a turn, on a busy machine too.
-fn until_still<T: PartialEq>(mut look: impl FnMut() -> T) {
-    let (mut last, mut since) = (look(), Instant::now());
-    until("it is still", || {
-        let now = look();
-        if now != last {
-            (last, since) = (now, Instant::now());
-        }
-        since.elapsed() > Duration::from_millis(1500)
-    });
 }
 
 /// Waits until the server has put away what it has of a push that was cut off.
@@ -84,6 +73,21 @@ fn cut_in_a_file(size: u64, cuts: u64) {
         "{sent} bytes for {size}, cut {cuts} times: {} a cut",
         again / cuts
     );
+    assert_equal(&daemon, &laptop);
+}
+
+#[test]
+fn a_file_of_which_no_segment_is_complete_goes_on() {
+    let (daemon, proxy, laptop) = Proxy::before_a_server();
+    let size = 3 << 20;
+    write_noise(&laptop.source().join("image"), size);
+    let before = proxy.up();
+    proxy.cut_after(2 << 20);
+    assert_eq!(laptop.snapshot().status.code(), Some(1));
+    until_idle(&daemon);
+    laptop.snapshotted();
+    let sent = proxy.up() - before;
+    assert!(sent < size + (1 << 20), "{sent} bytes for {size}");
     assert_equal(&daemon, &laptop);
 }
 

@@ -105,12 +105,19 @@ pub fn link(request: &LinkRequest) -> Result<Linked, LinkError> {
     if let Some(repository) = known.repository.filter(|_| !request.force && !request.replace) {
         return Err(LinkError::Linked(repository));
     }
+    let was_there = request.folder.join(KEY_FILE).exists();
     let (mut key, mut file) = (load_or_make_key(request, KEY_FILE)?, KEY_FILE);
-    let enrolled = match enrol(request, &key) {
+    let by_secret = || Login::Password(request.secret.clone());
+    let enrolled = match enrol(request, &key, by_secret()) {
         // A key that was revoked does not come back; the machine does, with another.
         Err(LinkError::Store(Error::KeyRevoked)) => {
             (key, file) = (load_or_make_key(request, NEW_KEY)?, NEW_KEY);
-            enrol(request, &key)?
+            enrol(request, &key, by_secret())?
+        }
+        // An invitation is used up once the server has the key, also where this machine did not hear of that: then the
+        // key itself is let in.
+        Err(refused @ LinkError::Store(Error::Elsewhere { lost: false, .. })) if was_there && !request.replace => {
+            enrol(request, &key, Login::Key(Arc::new(key.clone()))).map_err(|_| refused)?
         }
         enrolled => enrolled?,
     };
@@ -193,12 +200,13 @@ struct Enrolled {
     before: Option<String>,
 }
 
-fn enrol(request: &LinkRequest, key: &PrivateKey) -> Result<Enrolled, LinkError> {
+/// Has the server take a key.
+fn enrol(request: &LinkRequest, key: &PrivateKey, login: Login) -> Result<Enrolled, LinkError> {
     let server = Server {
         address: request.address.clone(),
         user: request.user.clone(),
         way: Way::Own {
-            login: Login::Password(request.secret.clone()),
+            login,
             host_key: request.host_key.clone(),
             route: request.transport,
         },

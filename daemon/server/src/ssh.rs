@@ -18,7 +18,7 @@ use russh::server::{self, Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Session,
 use russh::{Channel, ChannelId, MethodKind, MethodSet};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use yore_agent::remote::{Blocking, End, Ended, ending, preferred};
+use yore_agent::remote::{Blocking, End, Ended, end_when_unread, ending, preferred};
 
 use crate::connections::{Connections, Counted, Limits};
 use crate::logins::Logins;
@@ -137,6 +137,7 @@ impl Ssh {
 
     async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, counted: Counted) {
         let _ = stream.set_nodelay(true);
+        end_when_unread(&stream);
         let Ok(stream) = stream.into_std() else { return };
         let Ok(socket) = stream.try_clone() else { return };
         let Ok(stream) = TcpStream::from_std(stream) else {

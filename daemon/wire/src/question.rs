@@ -21,7 +21,8 @@ pub enum Question {
         /// To push into it: it is made if it is not there.
         to_push: bool,
     },
-    /// Enrols a machine's key. Only after a login by password or invitation. [`Answer::Enrolled`].
+    /// Enrols a machine's key. After a login by password or invitation; or by the very key, to hear once more that it
+    /// was taken. [`Answer::Enrolled`].
     Enrol(Enrolment),
     /// A number that changes with each commit. [`Answer::Number`].
     Version,

@@ -100,7 +100,7 @@ impl Connection {
             Ok(Some(_)) => return Err(elsewhere(place, "this is no yored", false)),
             ended => {
                 let error = match ended {
-                    Err(error) => elsewhere(place, error, true),
+                    Err(error) => elsewhere(place, format!("the connection was lost: {error}"), true),
                     _ => elsewhere(place, "the server closed the connection", true),
                 };
                 return Err(refusal().map_or(error, |why| elsewhere(place, why, false)));
@@ -247,7 +247,7 @@ impl Shared {
         match (&state.push_failed, &state.lost) {
             (Some(failure), _) => failure.clone().into_error(&self.place),
             (None, Some(why)) => elsewhere(&self.place, why, true),
-            (None, None) => elsewhere(&self.place, error, true),
+            (None, None) => elsewhere(&self.place, format!("the connection was lost: {error}"), true),
         }
     }
 

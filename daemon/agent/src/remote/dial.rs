@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{Address, ConnectError};
+use super::{Address, ConnectError, end_when_unread};
 use crate::config::Transport;
 
 /// A stream to a server's port.
@@ -59,6 +59,7 @@ pub async fn dial(
             let stream = stream.map_err(|error| ConnectError::lost(address, told(error)))?;
             // Questions and answers are small.
             let _ = stream.set_nodelay(true);
+            end_when_unread(&stream);
             Ok((Box::new(stream), Through::default()))
         }
         Way::Command(mut command) => {

@@ -29,6 +29,7 @@ mod stream;
 mod testing;
 mod unheard;
 mod unpack;
+mod unread;
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -48,6 +49,7 @@ pub(crate) use push::{Pushes, begin};
 pub(crate) use ssh::whole_host_key;
 pub use ssh::{Login, host_key, preferred};
 pub use stream::Stream;
+pub use unread::end_when_unread;
 
 use connection::elsewhere;
 use stream::Limited;

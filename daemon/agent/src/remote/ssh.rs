@@ -248,7 +248,19 @@ async fn begin(address: &Address, user: &str, route: Transport, pinned: Option<S
             found,
             pinned,
         }),
-        _ => Err(ConnectError::lost(address, error)),
+        _ => Err(lost(address, error)),
+    }
+}
+
+/// The error of a connection that is made, or being made.
+fn lost(address: &Address, error: russh::Error) -> ConnectError {
+    use russh::Error::{Disconnect, HUP, IO, SendError};
+    match error {
+        // "early eof", "send error": what happened to the connection, and not to the other end's SSH.
+        IO(_) | HUP | Disconnect | SendError => {
+            ConnectError::lost(address, format!("the connection was lost: {error}"))
+        }
+        error => ConnectError::lost(address, error),
     }
 }
 
@@ -266,7 +278,7 @@ async fn open(
     pinned: &str,
     route: Transport,
 ) -> Result<Opened, ConnectError> {
-    let lost = |error: russh::Error| ConnectError::lost(address, error);
+    let lost = |error| lost(address, error);
     let Begun {
         mut session, through, ..
     } = begin(address, user, route, Some(pinned.to_owned())).await?;
@@ -283,6 +295,10 @@ async fn open(
     match logged_in {
         Err(_) => return Err(ConnectError::lost(address, "no answer to the login within 20 seconds")),
         Ok(Err(error)) => return Err(lost(error)),
+        // A server that refuses names what else it would take; russh says this where the connection has ended.
+        Ok(Ok(AuthResult::Failure { remaining_methods, .. })) if remaining_methods.is_empty() => {
+            return Err(ConnectError::lost(address, "the connection was lost during the login"));
+        }
         Ok(Ok(AuthResult::Failure { .. })) => {
             return Err(ConnectError::Login {
                 address: address.to_string(),

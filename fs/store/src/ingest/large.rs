@@ -437,9 +437,9 @@ impl LargeContent {
         self.size / GROUP
     }
 
-    /// Whether a segment of it is complete and not yet written.
-    pub(super) fn is_settling(&self) -> bool {
-        self.settling.is_some()
+    /// Whether something of it has arrived that is in no file yet.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.settling.is_some() || self.groups.iter().any(|group| !matches!(group, Group::Zeros(..)))
     }
 
     /// Bytes told so far.

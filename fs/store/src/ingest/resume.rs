@@ -175,8 +175,8 @@ impl Ingest {
         if std::mem::replace(&mut self.is_over, true) {
             return Ok(());
         }
-        let is_settling = self.large.as_ref().is_some_and(|large| large.is_settling());
-        if self.writer.written == 0 && !is_settling && !self.kept.is_some {
+        let is_waiting = self.large.as_ref().is_some_and(|large| large.is_waiting());
+        if self.writer.written == 0 && !is_waiting && !self.kept.is_some {
             return self.discard();
         }
         // Rows that cannot be flushed are lost, and with them the files that they name.
