@@ -6,6 +6,8 @@ mod names;
 mod tree;
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddrV4, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -440,4 +442,37 @@ fn a_push_that_is_silent_is_taken_over() {
     assert!(silent.failure().unwrap().text.contains("took over"));
     let audit = scene.daemon.text(&["audit"]);
     assert!(audit.contains("takeover"), "{audit}");
+}
+
+#[test]
+fn thousands_of_connections_of_one_address_leave_the_others_theirs() {
+    let scene = Scene::new();
+    let connect = || from("127.0.0.2", scene.daemon.port);
+    // Some say nothing, some the beginning of a greeting, some what is none.
+    let said: [&[u8]; 4] = [b"", b"SSH-2.0-x", b"SSH-2.0-x\r\n", &[0xff; 4096]];
+    let mut open: Vec<TcpStream> = Vec::new();
+    for number in 0..2000 {
+        let Ok(mut stream) = connect() else { continue };
+        let _ = stream.write_all(said[number % said.len()]);
+        open.push(stream);
+    }
+    scene.assert_unmoved("thousands of connections");
+    let lives = |mut stream: &TcpStream| {
+        stream.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        let end = stream.read(&mut [0; 4096]);
+        !matches!(end, Ok(0)) && !end.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
+    };
+    // Who is let in is greeted, and hears nothing more.
+    let living = open.iter().filter(|stream| lives(stream) && lives(stream)).count();
+    assert!(living <= 100, "{living} connections of one address");
+}
+
+/// A connection from an address of this machine.
+fn from(address: &str, port: u16) -> std::io::Result<TcpStream> {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let at = |ip: &str, port| SocketAddrV4::new(ip.parse().expect("an address"), port);
+    let stream = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    bind(&stream, &at(address, 0))?;
+    connect(&stream, &at("127.0.0.1", port))?;
+    Ok(stream.into())
 }

@@ -39,6 +39,8 @@ pub struct Server {
     pub turns: Arc<Turns>,
     /// Who searches through a repository.
     pub searching: Arc<OneEach>,
+    /// Who has a large folder listed, which takes memory until the agent has read it.
+    pub listing: Arc<OneEach>,
     /// Who reads one back.
     pub verifying: Arc<OneEach>,
     /// The pushes that are running.
@@ -67,6 +69,7 @@ impl Server {
             // One more than there are cores: somebody always waits for a disk.
             turns: Turns::new(cores + 1),
             searching: Arc::default(),
+            listing: Arc::default(),
             verifying: Arc::default(),
             running: Arc::default(),
             desk: Desk::default(),

@@ -101,6 +101,15 @@ impl Repository {
         Ok(listing)
     }
 
+    /// Whether more than so many entries were ever in a folder, as far as they are kept.
+    pub fn has_more_entries(&self, folder: FolderId, than: usize) -> Result<bool> {
+        let connection = self.connection()?;
+        let mut statement = connection.prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM entries INDEXED BY entries_last WHERE folder = ?1 LIMIT 1 OFFSET ?2)",
+        )?;
+        Ok(statement.query_row((folder, than as i64), |row| row.get(0))?)
+    }
+
     /// Walks an absolute path; `""` and `/` are the root.
     ///
     /// # Errors

@@ -115,3 +115,30 @@ fn a_tree_as_deep_as_one_likes_takes_little_memory() {
     let failure = scene.assert_refused("deeper than that", too_deep);
     assert_eq!(failure.kind, FailureKind::Refused, "{failure:?}");
 }
+
+#[test]
+fn a_folder_as_large_as_one_likes_takes_the_memory_of_one_listing() {
+    let scene = Scene::new();
+    let names = (0..100_000).map(|number| put(format!("{number:08}").as_bytes(), None));
+    let tree: Vec<_> = [root()].into_iter().chain(names).chain([Message::Leave]).collect();
+    scene.push(tree).unwrap();
+    scene.assert_unmoved("a push of many entries");
+    let mut raw = Raw::opened(&scene.eve);
+    let snapshot = match raw.ask(Question::Snapshots).unwrap().pop() {
+        Some(Answer::Snapshot(snapshot)) => snapshot,
+        other => panic!("{other:?}"),
+    };
+    // Each is asked for many times over, and nobody reads what comes.
+    let sessions: Vec<Raw> = (0..3)
+        .map(|_| {
+            let mut raw = Raw::opened(&scene.eve);
+            for number in 0..6 {
+                let (snapshot, folder) = (snapshot.id, snapshot.root);
+                raw.say(&Packet::Ask(1000 + number, Question::List { snapshot, folder }));
+            }
+            raw
+        })
+        .collect();
+    scene.assert_unmoved("listings that nobody reads");
+    drop(sessions);
+}

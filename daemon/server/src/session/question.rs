@@ -20,6 +20,7 @@ use super::push::first_half;
 use super::{Open, Session};
 use crate::failure::Failed;
 use crate::outbox::Reply;
+use crate::turns::One;
 
 /// Seconds from one failure of a repository to the next report that is kept.
 const BETWEEN_REPORTS: i64 = 60;
@@ -32,6 +33,9 @@ const PIECES: usize = 1024;
 
 /// Entries after which no further folder is listed for reading ahead.
 const BELOW: usize = 2000;
+
+/// Entries of a folder of which a user has one listed at a time: a listing stays in memory until the agent has read it.
+const LARGE: usize = 10_000;
 
 /// Answers one question.
 pub(super) fn answer(session: &Session, open: &Open, question: Question, reply: &mut Reply) -> Result<()> {
@@ -63,10 +67,13 @@ pub(super) fn answer(session: &Session, open: &Open, question: Question, reply: 
         Question::Entry { id } => each(Repository::entry(repository, id)?, reply, Answer::Entry),
         Question::Links { snapshot, link } => each(repository.links(snapshot, link)?, reply, Answer::Entry),
         Question::List { snapshot, folder } => {
-            let listing = repository.list(snapshot, folder)?;
+            let mut lister = Lister::new(session, repository);
+            let listing = lister.list(snapshot, folder)?;
             each(listing.iter().cloned(), reply, Answer::Entry)
         }
-        Question::ListBelow { snapshot, folder } => list_below(repository, snapshot, folder, reply),
+        Question::ListBelow { snapshot, folder } => {
+            list_below(&mut Lister::new(session, repository), snapshot, folder, reply)
+        }
         Question::Read {
             content,
             offset,
@@ -131,11 +138,35 @@ fn each<T>(values: impl IntoIterator<Item = T>, reply: &mut Reply, answer: impl 
     values.into_iter().try_for_each(|value| reply.push(answer(value)))
 }
 
+/// Lists folders for one answer; from the first large one on, no other answer of the user lists such.
+struct Lister<'a> {
+    session: &'a Session,
+    repository: &'a Arc<Repository>,
+    alone: Option<One>,
+}
+
+impl<'a> Lister<'a> {
+    fn new(session: &'a Session, repository: &'a Arc<Repository>) -> Self {
+        Lister {
+            session,
+            repository,
+            alone: None,
+        }
+    }
+
+    fn list(&mut self, snapshot: SnapshotId, folder: FolderId) -> Result<Arc<Listing>> {
+        if self.alone.is_none() && self.repository.has_more_entries(folder, LARGE)? {
+            self.alone = Some(self.session.server.listing.wait(self.session.caller.user.id));
+        }
+        self.repository.list(snapshot, folder)
+    }
+}
+
 /// Lists a folder and what is below it, as far as it goes.
-fn list_below(repository: &Arc<Repository>, snapshot: SnapshotId, folder: FolderId, reply: &mut Reply) -> Result<()> {
+fn list_below(lister: &mut Lister<'_>, snapshot: SnapshotId, folder: FolderId, reply: &mut Reply) -> Result<()> {
     let (mut folders, mut told) = (vec![folder], 0);
     while let Some(folder) = folders.pop().filter(|_| told < BELOW) {
-        let listing = repository.list(snapshot, folder)?;
+        let listing = lister.list(snapshot, folder)?;
         reply.push(Answer::Listing(folder))?;
         each(listing.iter().cloned(), reply, Answer::Entry)?;
         folders.extend(listing.iter().rev().filter_map(|entry| entry.child));
@@ -354,6 +385,7 @@ fn forget(session: &Session, open: &Open, ids: &[SnapshotId], reply: &mut Reply)
 fn list_base(session: &Session, repository: &Arc<Repository>, reply: &mut Reply) -> Result<()> {
     let base = session.base.lock().expect("no panic while held").clone();
     let Some(base) = base else { return Ok(()) };
+    let mut lister = Lister::new(session, repository);
     // Not by recursion: a tree may be deeper than a stack.
     let mut stack = vec![(list_root(repository, base.id)?, 0)];
     reply.push(Answer::Listed(ListedStep::Enter(repository.root(base.id)?)))?;
@@ -366,7 +398,7 @@ fn list_base(session: &Session, repository: &Arc<Repository>, reply: &mut Reply)
         *next += 1;
         match entry.child {
             Some(folder) => {
-                let inside = repository.list(base.id, folder)?;
+                let inside = lister.list(base.id, folder)?;
                 reply.push(Answer::Listed(ListedStep::Enter(entry)))?;
                 stack.push((inside, 0));
             }

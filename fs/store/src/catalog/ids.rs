@@ -2,7 +2,8 @@
 //!
 //! A number that came back would show a reader another row's cached bytes. Numbers are
 //! handed out in blocks, so that a push does not need a transaction for each; what a push
-//! does not use of its block is left unused for ever.
+//! does not use of its block is left unused for ever. So the first block is small: most
+//! pushes need few numbers, and a mount has 28 bits for some of them. Snapshots are numbered one by one.
 
 use std::collections::HashMap;
 
@@ -11,25 +12,41 @@ use rusqlite::Connection;
 use crate::Result;
 use crate::stops::Stop;
 
-/// Numbers taken from the catalog at a time.
+/// Numbers taken from the catalog at first.
+const FIRST: i64 = 16;
+
+/// Numbers taken at a time in the end; each time four times as many.
 const BLOCK: i64 = 1 << 12;
+
+/// Numbers of a table that were taken and not given yet.
+struct Range {
+    next: i64,
+    end: i64,
+    /// How many are taken when these are used up.
+    block: i64,
+}
 
 /// Hands out row numbers by table.
 #[derive(Default)]
 pub struct IdAllocator {
-    ranges: HashMap<&'static str, (i64, i64)>,
+    ranges: HashMap<&'static str, Range>,
 }
 
 impl IdAllocator {
     /// The next number for a row of `table`.
     pub fn next(&mut self, connection: &Connection, table: &'static str) -> Result<i64> {
-        let (next, end) = self.ranges.entry(table).or_default();
-        if next == end {
-            *next = take(connection, table, BLOCK)?;
-            *end = *next + BLOCK;
+        let range = self.ranges.entry(table).or_insert(Range {
+            next: 0,
+            end: 0,
+            block: FIRST,
+        });
+        if range.next == range.end {
+            range.next = take(connection, table, range.block)?;
+            range.end = range.next + range.block;
+            range.block = BLOCK.min(range.block * 4);
         }
-        *next += 1;
-        Ok(*next - 1)
+        range.next += 1;
+        Ok(range.next - 1)
     }
 }
 
@@ -49,4 +66,29 @@ pub fn take(connection: &Connection, table: &'static str, count: i64) -> Result<
     ))?;
     let end: i64 = Stop::NumbersTaken.around(|| statement.query_row((table, count), |row| row.get(0)))?;
     Ok(end - count)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{Bench, file, folder};
+
+    /// A mount of many repositories has 21 bits for a snapshot's number and 28 for a folder's.
+    #[test]
+    fn a_push_uses_up_few_numbers_that_a_mount_has_to_hold() {
+        let bench = Bench::new();
+        for number in 1..=5 {
+            let made = bench.push("host", |push| {
+                folder(push, &format!("folder-{number}"), 0o755);
+                file(push, "file", &[number]);
+                push.leave().unwrap();
+            });
+            assert_eq!(made.id.0, i64::from(number));
+            let used = |name| {
+                let next = format!("SELECT next FROM next_ids WHERE name = '{name}'");
+                let connection = bench.repository.connection().unwrap();
+                connection.query_row(&next, [], |row| row.get::<_, i64>(0)).unwrap()
+            };
+            assert!(used("folders") <= 1 + 17 * i64::from(number), "{}", used("folders"));
+        }
+    }
 }

@@ -142,7 +142,7 @@ impl Ingest {
         let mut connection = repository.connection()?;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut writer = Writer::new(repository.clone(), push, budget);
-        let snapshot = SnapshotId(writer.ids.next(&transaction, "snapshots")?);
+        let snapshot = SnapshotId(crate::catalog::take(&transaction, "snapshots", 1)?);
         let entry = writer.ids.next(&transaction, "entries")?;
         transaction.execute(
             "INSERT OR REPLACE INTO pushes (id, line, snapshot, entry, time) VALUES (?1, ?2, ?3, ?4, ?5)",

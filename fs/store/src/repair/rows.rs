@@ -8,7 +8,8 @@ use crate::catalog::{Content, ENTRY, Entry, Run, Snapshot, parts};
 use crate::layout::{FileKind, stored_file};
 use crate::{ContentId, Error, FileId, Result, RunId};
 
-/// Keys of the rows of a table that are not what they were. Tables without checks have none: what refers to them has.
+/// Keys of the rows of a table that are not what they were. Tables without checks have those that cannot be rows of theirs:
+/// what refers to the others has a check.
 pub(super) fn damaged(repository: &Path, catalog: &Connection, table: &str) -> Result<Vec<i64>> {
     match table {
         "files" => misplaced_files(repository, catalog),
@@ -30,8 +31,25 @@ pub(super) fn damaged(repository: &Path, catalog: &Connection, table: &str) -> R
             }
         }),
         "entries" => damaged_entries(catalog),
+        "lines" => of_other_types(
+            catalog,
+            "lines WHERE typeof(host) || typeof(roots) || typeof(root) <> 'textblobinteger'",
+        ),
+        "folders" => of_other_types(catalog, "folders WHERE typeof(line) <> 'integer'"),
+        "owners" => of_other_types(
+            catalog,
+            "owners WHERE typeof(uid) || typeof(gid) || typeof(user) || typeof(\"group\") <> 'integerintegertexttext'",
+        ),
+        "attributes" => of_other_types(catalog, "attributes WHERE typeof(data) <> 'blob'"),
         _ => Ok(Vec::new()),
     }
+}
+
+/// Rows that a page of another table in the place of theirs has brought.
+fn of_other_types(catalog: &Connection, which: &str) -> Result<Vec<i64>> {
+    let mut statement = catalog.prepare(&format!("SELECT id FROM {which}"))?;
+    let keys = statement.query_map([], |row| row.get(0))?;
+    Ok(keys.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Files that are not where their rows say, but where those of another kind are.
