@@ -26,7 +26,8 @@ use crate::progress::Meter;
 /// and the other way round.
 ///
 /// Snapshots come in the order of their times, so the second repository is to get nothing but copies. A server takes
-/// them from a user who may copy: `yored user set USER --may-copy`. A file that is damaged here is left out of the
+/// them from a user who may copy: `yored user set USER --may-copy`. This machine reaches the server that it is linked to:
+/// from one server to another it runs on one of the two, where one of the repositories is a folder. A file that is damaged here is left out of the
 /// copy and named, and the exit status is 3.
 #[derive(Args)]
 #[command(after_long_help = format!("\
