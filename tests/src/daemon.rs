@@ -16,9 +16,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use yore_store::Repository;
 
-use crate::SOON;
 use crate::cgroup::Cgroup;
 use crate::machine::Machine;
+use crate::{SOON, until};
 
 /// The path of a program of this workspace, built as these tests are.
 pub fn program(name: &str) -> PathBuf {
@@ -275,6 +275,13 @@ impl Daemon {
         self.json(&["user", "list", user])[0]["used"]
             .as_u64()
             .expect("a number")
+    }
+
+    /// Waits until no session is left, and what it had of a push that was cut off is put away.
+    pub fn until_idle(&self) {
+        until("the sessions have ended", || {
+            self.json(&["status"])["sessions"].as_array().is_some_and(Vec::is_empty)
+        });
     }
 
     /// Reads everything back that a repository has stored; panics if it is not as it was.

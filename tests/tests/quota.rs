@@ -175,12 +175,13 @@ fn what_dead_pushes_left_goes_when_room_is_wanted() {
     assert!(empty > 2 << 20, "{empty}");
     fs::write(laptop.source().join("image"), noise(1, 15 << 20)).unwrap();
     // Slow enough that it cannot be done before it is killed.
-    proxy.delay(Duration::from_millis(10));
+    proxy.delay(Duration::from_millis(20));
     let mut push = laptop.start_snapshot();
     until("much of it is there", || on_disk(&daemon, "ann") > empty + (6 << 20));
     kill_process(pid_of(push.id()), Signal::KILL).unwrap();
     push.wait().unwrap();
     proxy.delay(Duration::ZERO);
+    daemon.until_idle();
     assert_exact(&daemon, "ann");
     assert!(daemon.used("ann") >= empty + (6 << 20), "it waits for the next push");
     // Another repository of the same user wants the room.

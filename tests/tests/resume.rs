@@ -27,15 +27,6 @@ fn stored(daemon: &Daemon) -> u64 {
     disk_usage(&daemon.user_folder("ann/laptop/heads"))
 }
 
-/// Waits until the server has put away what it has of a push that was cut off.
-fn until_idle(daemon: &Daemon) {
-    until("the session has ended", || {
-        daemon.json(&["status"])["sessions"]
-            .as_array()
-            .is_some_and(Vec::is_empty)
-    });
-}
-
 /// A file of this length that does not compress, made piece by piece.
 fn write_noise(path: &Path, size: u64) {
     let mut file = fs::File::create(path).unwrap();
@@ -60,7 +51,7 @@ fn cut_in_a_file(size: u64, cuts: u64) {
         proxy.cut_after(size / (cuts + 1));
         let cut = laptop.snapshot();
         assert_eq!(cut.status.code(), Some(1), "{}", String::from_utf8_lossy(&cut.stderr));
-        until_idle(&daemon);
+        daemon.until_idle();
     }
     assert_eq!(proxy.cuts(), cuts, "each of them was cut off");
     assert!(laptop.snapshots().is_empty());
@@ -84,7 +75,7 @@ fn a_file_of_which_no_segment_is_complete_goes_on() {
     let before = proxy.up();
     proxy.cut_after(2 << 20);
     assert_eq!(laptop.snapshot().status.code(), Some(1));
-    until_idle(&daemon);
+    daemon.until_idle();
     laptop.snapshotted();
     let sent = proxy.up() - before;
     assert!(sent < size + (1 << 20), "{sent} bytes for {size}");
@@ -172,7 +163,7 @@ fn small_files_that_have_arrived_are_not_sent_again() {
     for _ in 0..3 {
         proxy.cut_after(size / 4);
         assert_eq!(laptop.snapshot().status.code(), Some(1));
-        until_idle(&daemon);
+        daemon.until_idle();
     }
     laptop.snapshotted();
     let sent = proxy.up() - before;
@@ -196,7 +187,7 @@ fn an_agent_that_is_killed_goes_on_the_next_time() {
         until("much of it is there", || proxy.up() - before > kill * (16 << 20));
         kill_process(pid_of(push.id()), Signal::KILL).unwrap();
         push.wait().unwrap();
-        until_idle(&daemon);
+        daemon.until_idle();
     }
     laptop.snapshotted();
     let sent = proxy.up() - before;
