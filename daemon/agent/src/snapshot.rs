@@ -99,7 +99,7 @@ pub enum AgentError {
     #[error("{0}")]
     Walk(String),
     /// The agent's own memory of the last push.
-    #[error("{}: {source}; remove its folder, it will be made again", path.display())]
+    #[error("{}: {source}; {advice}", path.display(), advice = folder_advice(source))]
     State {
         /// Its folder.
         path: PathBuf,
@@ -327,6 +327,15 @@ fn now() -> i64 {
 fn is_no_place(error: &rusqlite::Error) -> bool {
     use rusqlite::ErrorCode::{CannotOpen, ReadOnly};
     lacks_room(error) || matches!(error.sqlite_error_code(), Some(CannotOpen | ReadOnly))
+}
+
+/// What helps against an error of the folder that the state is in.
+fn folder_advice(error: &io::Error) -> &'static str {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    match error.kind() {
+        StorageFull | QuotaExceeded | ReadOnlyFilesystem => "make room there, or name another folder by XDG_CACHE_HOME",
+        _ => "remove its folder, it will be made again",
+    }
 }
 
 /// What helps against an error of the state.
