@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use yore_agent::snapshot::snapshot;
+use yore_agent::snapshot::{SnapshotRequest, snapshot};
 use yore_agent::target::Target;
 use yore_store::{Compression, Error, Repository, Snapshot};
 use yore_tests::power::history::PowerHistory;
@@ -188,4 +188,40 @@ fn a_disk_that_becomes_full_at_any_step_loses_nothing() {
 #[test]
 fn a_quota_of_the_disk_that_is_used_up_at_any_step_loses_nothing() {
     filled_at_every_step(Errno::DQUOT);
+}
+
+#[test]
+fn a_budget_that_ends_at_any_step_loses_nothing() {
+    const STEP: u64 = 48 << 10;
+    let stage = Stage::new();
+    day(&stage.source(), 0);
+    stage.snapshot();
+    let kept = stage.folder.path().join("kept");
+    run(Command::new("cp").arg("-a").args([&stage.source(), &kept]));
+    let first = stage.repository.snapshots().unwrap();
+    let mut ended = 0;
+    // What one had sent waits for the next, whose files are others.
+    for step in 0.. {
+        day(&stage.source(), 1 + step);
+        let request = SnapshotRequest {
+            limit: Some(step * STEP),
+            ..stage.request(&[&stage.source()])
+        };
+        match snapshot(&stage.target(), request, &()) {
+            Ok(_) => break,
+            Err(error) => {
+                let error = format!("{error:#}");
+                assert!(error.starts_with("quota:"), "{error}");
+                ended += 1;
+            }
+        }
+        assert_eq!(stage.repository.snapshots().unwrap(), first);
+        let restored = stage.restored(&first[0], &format!("restored-{step}"));
+        assert_eq!(differences(&kept, &restored), "");
+    }
+    assert!(ended > 10, "{ended} pushes ended");
+    let newest = stage.repository.snapshots().unwrap().pop().unwrap();
+    assert_eq!(differences(&stage.source(), &stage.restored(&newest, "newest")), "");
+    let verified = stage.repository.verify(true, &mut |_, _| Ok(())).unwrap();
+    assert_eq!(verified.damages, vec![]);
 }
