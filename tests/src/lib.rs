@@ -142,6 +142,15 @@ pub fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// A number that the environment asks for: how long a random test is, or its seed.
+///
+/// # Panics
+/// If it is no number.
+pub fn asked(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{name}={value}: no number")))
+}
+
 /// Waits until something is so; panics when it takes too long.
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begin = Instant::now();

@@ -19,7 +19,7 @@ use yore_store::{Hash, Repository};
 use yore_tests::daemon::{Daemon, memory, pid_of, program};
 use yore_tests::machine::Machine;
 use yore_tests::model::random::Random;
-use yore_tests::{names, until};
+use yore_tests::{asked, names, until};
 
 /// Files by their paths below the source, and what is in them.
 type Tree = BTreeMap<Vec<u8>, Hash>;
@@ -289,11 +289,6 @@ fn again_and_again(seed: u64, goes_on: &GoesOn, work: &dyn Fn(&mut Random)) {
         .for_each(|_| work(&mut random));
 }
 
-fn number(name: &str) -> Option<u64> {
-    let value = std::env::var(name).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{name}={value}: no number")))
-}
-
 fn members(daemon: &Daemon, size: &Size) -> Vec<Member> {
     (0..size.machines)
         .map(|index| {
@@ -322,8 +317,8 @@ fn members(daemon: &Daemon, size: &Size) -> Vec<Member> {
 
 #[test]
 fn nobody_reads_what_was_not_there_and_memory_does_not_grow() {
-    let minutes = number("YORE_CROWD_MINUTES");
-    let seed = number("YORE_CROWD_SEED").unwrap_or(1);
+    let minutes = asked("YORE_CROWD_MINUTES");
+    let seed = asked("YORE_CROWD_SEED").unwrap_or(1);
     let size = match minutes {
         Some(minutes) => Size {
             machines: 16,

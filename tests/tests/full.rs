@@ -11,7 +11,7 @@ use yore_agent::snapshot::{SnapshotRequest, snapshot};
 use yore_agent::target::Target;
 use yore_store::{Compression, Error, Repository, Snapshot};
 use yore_tests::power::history::PowerHistory;
-use yore_tests::{Stage, differences, noise, run};
+use yore_tests::{Stage, asked, differences, noise, run};
 
 /// A file system of its own, unmounted at the end.
 struct Small {
@@ -173,8 +173,8 @@ fn a_disk_that_is_full_from_the_start_is_said_to_be() {
 /// Fills a disk at each step of what changes a repository. `YORE_FULL_EVERY=1` fills it at every operation, and
 /// `YORE_FULL_SEED=N` does so with another history.
 fn filled_at_every_step(errno: Errno) {
-    let number = |name, usual| std::env::var(name).map_or(usual, |value| value.parse().expect("a number"));
-    let (every, seed) = (number("YORE_FULL_EVERY", 9), number("YORE_FULL_SEED", 3));
+    let every = asked("YORE_FULL_EVERY").unwrap_or(9);
+    let seed = asked("YORE_FULL_SEED").unwrap_or(3);
     let filled = PowerHistory::filled(seed, errno, every, Path::new(env!("CARGO_BIN_EXE_power-worker")));
     println!("seed {seed}: steps at which the disk was full: {filled:?}");
     assert!(filled.failed[0] > 3 && filled.done[1] > 3, "{filled:?}");

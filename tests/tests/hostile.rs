@@ -421,11 +421,7 @@ fn who_asks_and_does_not_listen_holds_up_only_himself() {
         "{failure:?}"
     );
     drop(raw);
-    until("the session has ended", || {
-        scene.daemon.json(&["status"])["sessions"]
-            .as_array()
-            .is_some_and(Vec::is_empty)
-    });
+    scene.daemon.until_idle();
 }
 
 #[test]

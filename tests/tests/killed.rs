@@ -11,6 +11,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use yore_store::stops::POINTS;
+use yore_tests::asked;
 use yore_tests::killed::siege::{Moments, Points, Siege, Tally};
 use yore_tests::model::random::Random;
 
@@ -29,11 +30,6 @@ const NOT_REACHED: [(&str, &str); 4] = [
     ("recovered:", "needs a file that rots, and is sound again"),
     ("healed:", "needs a file that rots, and a sound one of the same content"),
 ];
-
-fn asked(name: &str) -> Option<u64> {
-    let value = std::env::var(name).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{name} is no number")))
-}
 
 /// Which reach of a point to stop at: a step, and a number in it. The first, then others by chance.
 fn chosen(reaches: &[(usize, u64)], wanted: u64, random: &mut Random) -> Vec<(usize, u64)> {

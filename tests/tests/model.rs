@@ -6,17 +6,13 @@
 use std::sync::Arc;
 
 use yore_store::{Body, Compression, Frame, Hash, Ingest, Kind, Meta, PushOptions, Repository, Unlimited};
+use yore_tests::asked;
 use yore_tests::model::tree::Flavour;
 use yore_tests::model::{LARGE_FILES, MEDIUM_FILES, SMALL_FILES, histories, invariants};
 
 /// The quick run, or what the environment asks for.
 fn run(flavour: Flavour, seeds: std::ops::Range<u64>, steps: usize) {
-    let number = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .map(|value| value.parse::<u64>().expect("a number"))
-    };
-    let (seed, asked_steps) = (number("YORE_MODEL_SEED"), number("YORE_MODEL_STEPS"));
+    let (seed, asked_steps) = (asked("YORE_MODEL_SEED"), asked("YORE_MODEL_STEPS"));
     let is_quick = seed.is_none() && asked_steps.is_none();
     let seeds = seed.map_or(seeds, |seed| seed..seed + 1);
     let seen = histories(flavour, seeds, asked_steps.map_or(steps, |steps| steps as usize));

@@ -17,6 +17,7 @@ mod vanished;
 mod world;
 
 use world::World;
+use yore_tests::asked;
 use yore_tests::model::random::Random;
 
 /// Faults that the quick run meets.
@@ -24,11 +25,6 @@ const QUICK: usize = 12;
 
 /// Pushes after which all snapshots are compared again.
 const OFTEN: usize = 25;
-
-fn number(name: &str) -> Option<usize> {
-    let value = std::env::var(name).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{name}={value}: no number")))
-}
 
 /// Says how to repeat it, if it ends in a panic.
 struct Again(String);
@@ -46,8 +42,8 @@ impl Drop for Again {
 
 #[test]
 fn a_bad_network_costs_attempts_and_nothing_else() {
-    let faults = number("YORE_NETWORK_FAULTS").unwrap_or(QUICK);
-    let seed = number("YORE_NETWORK_SEED").unwrap_or(1);
+    let faults = asked("YORE_NETWORK_FAULTS").map_or(QUICK, |number| number as usize);
+    let seed = asked("YORE_NETWORK_SEED").map_or(1, |number| number as usize);
     let _again = Again(format!("YORE_NETWORK_FAULTS={faults} YORE_NETWORK_SEED={seed}"));
     let mut random = Random::new(seed as u64);
     let mut world = World::new(&mut random);

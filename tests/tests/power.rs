@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::sync::Mutex;
 
+use yore_tests::asked;
 use yore_tests::model::random::Random;
 use yore_tests::power::PowerDisk;
 use yore_tests::power::conductor::{Answer, Conductor};
@@ -20,11 +21,6 @@ const CUTS: usize = 5;
 
 /// Histories that live at the same time.
 const THREADS: usize = 2;
-
-fn number(name: &str) -> Option<u64> {
-    let value = std::env::var(name).ok()?;
-    Some(value.parse().expect("a number"))
-}
 
 /// Lives through histories of these seeds.
 fn histories(seeds: std::ops::Range<u64>) -> Seen {
@@ -42,7 +38,7 @@ fn histories(seeds: std::ops::Range<u64>) -> Seen {
 
 #[test]
 fn what_was_committed_survives_power_cuts() {
-    let (cuts, seed) = (number("YORE_POWER_CUTS"), number("YORE_POWER_SEED"));
+    let (cuts, seed) = (asked("YORE_POWER_CUTS"), asked("YORE_POWER_SEED"));
     let first = seed.unwrap_or(0);
     let seen = histories(first..first + cuts.unwrap_or(25).div_ceil(CUTS as u64));
     println!("{seen:?}");

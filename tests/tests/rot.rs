@@ -20,15 +20,11 @@ use harm::{HARMS, Harm, Kind};
 use survey::{Difference, Place, Shown, Survey, describe, difference, named, survey};
 use world::World;
 use yore_store::{Hash, Repaired, Repository, Verified};
+use yore_tests::asked;
 use yore_tests::model::random::Random;
 
 /// Cases of all tests together in the quick run.
 const QUICK: usize = 150;
-
-fn number(name: &str) -> Option<usize> {
-    let value = std::env::var(name).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{name}={value}: no number")))
-}
 
 /// What came of the cases of one kind of file and harm.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,8 +48,8 @@ struct Seen {
 
 /// Runs this test's share of the cases.
 fn run(share: usize, kinds: &[Kind], case: fn(&mut World, &mut Random) -> Seen) {
-    let cases = number("YORE_ROT_CASES").unwrap_or(QUICK) * share / 100;
-    let begin = number("YORE_ROT_SEED").unwrap_or(1);
+    let cases = asked("YORE_ROT_CASES").map_or(QUICK, |number| number as usize) * share / 100;
+    let begin = asked("YORE_ROT_SEED").map_or(1, |number| number as usize);
     let (mut world, mut failures) = (World::new(), Vec::new());
     let mut figures: BTreeMap<(Kind, Harm), Figures> = BTreeMap::new();
     for seed in begin..begin + cases {

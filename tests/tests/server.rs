@@ -65,9 +65,7 @@ fn a_linked_machine_is_backed_up_and_read_like_a_folder_of_its_own() {
         (&second.into(), &serde_json::Value::Null)
     );
     assert!(status["bytes"].as_u64().unwrap() > 9 << 20, "{status}");
-    until("no session is shown", || {
-        daemon.json(&["status"])["sessions"].as_array().unwrap().is_empty()
-    });
+    daemon.until_idle();
     assert_eq!(daemon.json(&["check"])["status"], "OK");
     daemon.assert_well("ann", "laptop");
 }
@@ -87,9 +85,7 @@ fn a_revoked_key_ends_its_session_and_is_not_let_in_again() {
     proxy.stall(true);
     let key = daemon.json(&["key", "list"])[0]["id"].to_string();
     daemon.text(&["key", "revoke", &key]);
-    until("its session ends", || {
-        daemon.json(&["status"])["sessions"].as_array().unwrap().is_empty()
-    });
+    daemon.until_idle();
     proxy.stall(false);
     let failed = push.wait().unwrap();
     assert_eq!(failed.code(), Some(1));
