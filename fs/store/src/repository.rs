@@ -340,11 +340,7 @@ pub(crate) fn renew_config(repository: &Path, catalog: Option<u32>, dry_run: boo
 /// Refuses a later version.
 fn known(repository: &Path, found: u32) -> Result<()> {
     match found > FORMAT {
-        true => Err(Error::Future {
-            path: repository.to_owned(),
-            found,
-            known: FORMAT,
-        }),
+        true => Err(catalog::future(repository, found)),
         false => Ok(()),
     }
 }

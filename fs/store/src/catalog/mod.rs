@@ -60,7 +60,8 @@ fn bring_up_to_date(repository: &Path, mut connection: Connection) -> Result<()>
     })
 }
 
-fn future(repository: &Path, found: u32) -> Error {
+/// The error for a repository of a later format.
+pub fn future(repository: &Path, found: u32) -> Error {
     Error::Future {
         path: repository.to_owned(),
         found,
@@ -132,12 +133,13 @@ pub fn probe(repository: &Path) -> Result<Access> {
     Err(failure.expect("at least one way was tried"))
 }
 
-/// Whether SQLite would write to a catalog. What the 18th and 19th byte say is 2 in WAL mode; a larger number is a format
-/// that it only reads, or does not (<https://www.sqlite.org/fileformat.html>, 1.3.3).
+/// Whether SQLite would write to a catalog. The bytes at 18 and 19 are 2 in WAL mode and 1 in the older one, as a copy has
+/// it that was put in place by hand; a larger number is a format that it only reads, or does not
+/// (<https://www.sqlite.org/fileformat.html>, 1.3.3).
 pub fn may_be_written(repository: &Path) -> bool {
     let mut header = [0; 20];
     let read = std::fs::File::open(layout::catalog(repository)).and_then(|mut file| file.read_exact(&mut header));
-    read.is_ok() && header[18..] == [2, 2]
+    read.is_ok() && header[18..].iter().all(|version| matches!(version, 1 | 2))
 }
 
 /// The version that a catalog says it has, without a look at anything else in it; `None` if it cannot be read.

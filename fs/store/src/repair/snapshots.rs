@@ -122,14 +122,7 @@ fn give_root(new: &Connection, snapshot: &Snapshot, last: SnapshotId) -> Result<
         link: None,
     };
     insert_entry(new, &root, &mut HashMap::new())?;
-    let mut snapshot = Snapshot {
-        files: 0,
-        folders: 0,
-        others: 0,
-        bytes: 0,
-        check: 0,
-        ..snapshot.clone()
-    };
+    let mut snapshot = snapshot.clone();
     if !snapshot.tags.iter().any(|tag| tag == TAG) {
         snapshot.tags.push(TAG.into());
     }
@@ -184,19 +177,15 @@ pub(super) fn end_uncertain(new: &Connection) -> Result<u64> {
 }
 
 fn adds_up(new: &Connection, snapshot: Snapshot) -> Result<bool> {
-    let mut sum = Snapshot {
-        files: 0,
-        folders: 0,
-        others: 0,
-        bytes: 0,
-        check: 0,
-        ..snapshot.clone()
-    };
+    let mut sum = snapshot.clone();
     add_up(new, &mut sum)?;
     Ok(sum == snapshot)
 }
 
+/// Counts what a snapshot has, whatever its row said.
 fn add_up(new: &Connection, snapshot: &mut Snapshot) -> Result<()> {
+    (snapshot.files, snapshot.folders, snapshot.others) = (0, 0, 0);
+    (snapshot.bytes, snapshot.check) = (0, 0);
     let mut statement = new.prepare(&format!(
         "SELECT {ENTRY} JOIN folders f ON f.id = CASE e.folder WHEN 0 THEN e.child ELSE e.folder END
          WHERE f.line = ?1 AND e.first <= ?2 AND (e.last >= ?2 OR e.last = {ALIVE})"

@@ -304,6 +304,22 @@ fn a_snapshot_whose_root_is_lost_gets_another_and_is_pushed_against() {
     Bench::over(repository).push("host", |push| file(push, "zzz", b"bytes"));
 }
 
+/// The journal mode that a copy of the catalog has, unpacked and put in place by hand.
+#[test]
+fn a_header_of_the_older_journal_mode_is_sound() {
+    let (bench, _) = history();
+    let before = all_of(&bench);
+    bench.repository.checkpoint().unwrap();
+    let path = layout::catalog(bench.repository.path());
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[18..20].copy_from_slice(&[1, 1]);
+    std::fs::write(&path, bytes).unwrap();
+    let verified = bench.reopened().verify(true, &mut |_, _| Ok(())).unwrap();
+    assert_eq!(verified.damages, vec![]);
+    assert_eq!(repair(&bench), Repaired::default());
+    assert!(all_of(&bench) == before);
+}
+
 /// A number in SQLite's header that it takes for a later format, which it only reads.
 #[test]
 fn a_header_that_forbids_writing_is_damage() {
