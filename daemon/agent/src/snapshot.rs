@@ -206,13 +206,14 @@ struct Way {
 }
 
 impl Way {
-    /// Whether no other attempt follows an error at once.
-    fn is_last(self, error: &AgentError) -> bool {
-        match error {
+    /// What a server is told of an error; nothing if another attempt follows at once, which is the one to be told of.
+    fn tells(self, error: &AgentError) -> String {
+        let is_last = match error {
             AgentError::Store(yore_store::Error::Damaged(_)) => !self.compares,
             AgentError::StateDatabase(error) => !(self.remembers && is_no_place(error)),
             _ => true,
-        }
+        };
+        if is_last { told(error) } else { String::new() }
     }
 }
 
@@ -252,11 +253,7 @@ fn attempt(
     let (mut push, is_mirror) = match begin(&destination, &request.cache_dir, way.remembers) {
         Ok((state, is_mirror)) => (Push::new(destination, state, progress, now()), is_mirror),
         Err(error) => {
-            destination.abort(&if way.is_last(&error) {
-                told(&error)
-            } else {
-                String::new()
-            });
+            destination.abort(&way.tells(&error));
             return Err(error);
         }
     };
@@ -282,12 +279,7 @@ fn attempt(
         }),
         Err(error) => {
             // The receiver's own error says more than that it has hung up.
-            // The attempt that follows is the one to be told of.
-            push.destination.abort(&if way.is_last(&error) {
-                told(&error)
-            } else {
-                String::new()
-            });
+            push.destination.abort(&way.tells(&error));
             Err(error)
         }
     }

@@ -368,6 +368,9 @@ impl Daemon {
     fn finish(&mut self, finished: Finished) {
         let Some(push) = self.push.take() else { return };
         let now = Timestamp::now();
+        if let Some(why) = push.counters.forgot.get() {
+            self.say(&format!("{why}; every file was read"));
+        }
         match &finished.result {
             Ok(outcome) => {
                 (self.failures, self.failing_since) = (0, None);

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ pub(super) struct Counters {
     pub files: AtomicU64,
     pub bytes: AtomicU64,
     pub stop: AtomicBool,
+    /// Why it went on without its memory of the last push, if it did.
+    pub forgot: OnceLock<String>,
 }
 
 impl Progress for Counters {
@@ -36,6 +38,9 @@ impl Progress for Counters {
     }
     fn is_stopped(&self) -> bool {
         self.stop.load(Relaxed)
+    }
+    fn forgets(&self, why: &str) {
+        let _ = self.forgot.set(why.to_owned());
     }
 }
 
