@@ -167,11 +167,13 @@ pub fn lacks_room(error: &rusqlite::Error) -> bool {
     failure.is_some_and(|failure| CODES.contains(&failure.extended_code))
 }
 
+/// What SQLite leaves open. Files of its own that it has to make are what it cannot open on a full disk.
 fn catalog_advice(error: &rusqlite::Error) -> &'static str {
-    let is_full = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
-    match lacks_room(error) && !is_full {
-        true => "; is the disk full, or a quota of it?",
-        false => "",
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DiskFull) => "",
+        Some(rusqlite::ErrorCode::CannotOpen) => "; is the disk full, or its folder not to be written to?",
+        _ if lacks_room(error) => "; is the disk full, or a quota of it?",
+        _ => "",
     }
 }
 
