@@ -98,7 +98,7 @@ pub enum Error {
     #[error("this machine's key was revoked; `yore link` makes a new one")]
     KeyRevoked,
     /// There is no room for what has to be written before the newest snapshot of a line can go.
-    #[error("{0}; before the newest snapshot goes, older versions are written whole: forget older snapshots first")]
+    #[error("{0}; before the newest snapshot goes, room is needed for older versions: forget older snapshots first")]
     NewestStays(Box<Error>),
     /// What had been kept of an earlier push is gone, and was counted upon: the same push, begun
     /// anew, sends it again.

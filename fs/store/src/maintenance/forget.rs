@@ -119,7 +119,20 @@ impl Repository {
         Ok(gone)
     }
 
+    /// That the newest of a line goes wants room for whole contents and then for one transaction; either may be what there
+    /// is none for.
     fn forget_rows(self: &Arc<Self>, snapshots: &[SnapshotId]) -> Result<Forgotten> {
+        let newest_goes = gaps(&*self.connection()?, snapshots)?
+            .iter()
+            .any(|gap| gap.after.is_none());
+        self.forget_at_once(snapshots)
+            .map_err(|error| match newest_goes && error.is_want_of_room() {
+                true => Error::NewestStays(Box::new(error)),
+                false => error,
+            })
+    }
+
+    fn forget_at_once(self: &Arc<Self>, snapshots: &[SnapshotId]) -> Result<Forgotten> {
         let mut forgotten = Forgotten::default();
         // Lines whose newest goes are locked, so that no push is told against it meanwhile.
         let mut line_locks: Vec<(LineId, Lock)> = Vec::new();
@@ -134,11 +147,7 @@ impl Repository {
                 }
             }
             for content in self.to_be_whole(&gaps)? {
-                self.make_whole(content)
-                    .map_err(|error| match error.is_want_of_room() {
-                        true => Error::NewestStays(Box::new(error)),
-                        false => error,
-                    })?;
+                self.make_whole(content)?;
             }
             let _writer = lock::writer(self.path())?;
             let mut connection = self.connection()?;
