@@ -97,8 +97,8 @@ pub enum Error {
     /// The key of this machine was revoked on the server.
     #[error("this machine's key was revoked; `yore link` makes a new one")]
     KeyRevoked,
-    /// There is no room for what has to be written before the newest snapshot of a line can go.
-    #[error("{0}; before the newest snapshot goes, room is needed for older versions: forget older snapshots first")]
+    /// There is no room for what has to be written so that the newest snapshot of a line can go.
+    #[error("{0}; the newest snapshot wants some room to go: forget older snapshots first")]
     NewestStays(Box<Error>),
     /// What had been kept of an earlier push is gone, and was counted upon: the same push, begun
     /// anew, sends it again.

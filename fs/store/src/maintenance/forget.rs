@@ -87,7 +87,7 @@ impl Repository {
     ///
     /// # Errors
     /// [`Error::Busy`] if the newest of a line is to go while a push of that line is running; [`Error::NewestStays`] if
-    /// there is no room for what has to be written first. No other snapshot needs any.
+    /// there is no room for what that has to write. No other snapshot needs any.
     pub fn forget(self: &Arc<Self>, snapshots: &[SnapshotId]) -> Result<Forgotten> {
         self.writable()?;
         let _maintenance = lock::maintenance(self.path())?;
@@ -119,20 +119,21 @@ impl Repository {
         Ok(gone)
     }
 
-    /// That the newest of a line goes wants room for whole contents and then for one transaction; either may be what there
-    /// is none for.
+    /// Has the snapshots' rows go. For the newest of a line that wants room twice, for whole contents and for the one
+    /// transaction that follows; there may be none for either.
     fn forget_rows(self: &Arc<Self>, snapshots: &[SnapshotId]) -> Result<Forgotten> {
         let newest_goes = gaps(&*self.connection()?, snapshots)?
             .iter()
             .any(|gap| gap.after.is_none());
-        self.forget_at_once(snapshots)
+        self.forget_rows_at_once(snapshots)
             .map_err(|error| match newest_goes && error.is_want_of_room() {
                 true => Error::NewestStays(Box::new(error)),
                 false => error,
             })
     }
 
-    fn forget_at_once(self: &Arc<Self>, snapshots: &[SnapshotId]) -> Result<Forgotten> {
+    /// The same in one transaction, begun again until nobody has changed anything in between.
+    fn forget_rows_at_once(self: &Arc<Self>, snapshots: &[SnapshotId]) -> Result<Forgotten> {
         let mut forgotten = Forgotten::default();
         // Lines whose newest goes are locked, so that no push is told against it meanwhile.
         let mut line_locks: Vec<(LineId, Lock)> = Vec::new();
