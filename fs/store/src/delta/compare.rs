@@ -1,6 +1,8 @@
 //! Comparing stretches of two contents byte by byte, in blocks, so that memory stays bounded
 //! however long they are.
 
+use std::ops::Range;
+
 use crate::{Error, Result};
 
 /// The most that is read of each content at once, in bytes.
@@ -98,7 +100,7 @@ impl<'a> Comparer<'a> {
         while equal < limit {
             let len = block.min(limit - equal);
             let (a, b) = self.blocks(old_end - equal - len, new_end - equal - len, len)?;
-            let here = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count() as u64;
+            let here = suffix(a, b) as u64;
             equal += here;
             if here < len {
                 break;
@@ -161,6 +163,32 @@ impl Runs {
         }
         self.current = 0;
     }
+}
+
+/// Where two stretches of one length are equal: runs of at least `min` bytes, and of any length at their two ends; in
+/// order and apart.
+pub(super) fn equal_in_place(old: &[u8], new: &[u8], min: usize) -> Vec<Range<usize>> {
+    let head = prefix(old, new);
+    let tail = suffix(&old[head..], &new[head..]);
+    let middle = head..old.len() - tail;
+    let mut runs = Runs {
+        found: Vec::new(),
+        min: min as u64,
+        current: 0,
+    };
+    runs.compare(0, &old[middle.clone()], &new[middle.clone()]);
+    let inner = runs
+        .found
+        .into_iter()
+        .map(|(start, len)| head + start as usize..head + (start + len) as usize);
+    let ends = [0..head, middle.end..old.len()];
+    let [head, tail] = ends.map(|end| Some(end).filter(|end| !end.is_empty()));
+    head.into_iter().chain(inner).chain(tail).collect()
+}
+
+/// How many bytes at the end of both are equal.
+fn suffix(a: &[u8], b: &[u8]) -> usize {
+    a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count()
 }
 
 /// How many bytes at the start of both are equal.

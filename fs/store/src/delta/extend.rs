@@ -17,27 +17,33 @@ use std::ops::Range;
 
 use super::compare::{Comparer, ReadAt};
 use super::invert::{Piece, Pieces};
+use super::shared::Literals;
 use crate::parallel::by_shares;
 use crate::{Error, Result};
 
 /// Fewer equal bytes than this are not worth a command of their own, which is up to 17 bytes and
 /// an extent in the map.
-const MIN_RUN: u64 = 32;
+pub(super) const MIN_RUN: u64 = 32;
 
 /// Pieces that are worth a thread.
 const LEAST_SHARE: usize = 256;
 
 /// Grows the copies among `pieces` into the literals that they touch, and finds equal runs within
 /// these; see the module's text. `old` and `new` are the contents that the pieces speak of; reads
-/// are at most 64 KiB.
+/// are at most 64 KiB. Literals that `known` has are left as they are.
 ///
 /// Fails with [`Error::Damaged`] if the pieces do not cover `old` exactly or copy from past the end
 /// of `new`, and with the errors of the two readers.
-pub fn extend(pieces: Vec<Piece>, old: &(dyn ReadAt + Sync), new: &(dyn ReadAt + Sync)) -> Result<Vec<Piece>> {
+pub fn extend(
+    pieces: Vec<Piece>,
+    known: &Literals,
+    old: &(dyn ReadAt + Sync),
+    new: &(dyn ReadAt + Sync),
+) -> Result<Vec<Piece>> {
     let pieces = checked(&pieces, old.size(), new.size())?;
     // Each gap is for itself, and reading the two contents is what takes the time.
     let extended = by_shares(pieces.len(), LEAST_SHARE, |share| {
-        extend_share(&pieces, share, old, new)
+        extend_share(&pieces, share, known, old, new)
     });
     let mut all = Pieces::default();
     for pieces in extended {
@@ -47,7 +53,13 @@ pub fn extend(pieces: Vec<Piece>, old: &(dyn ReadAt + Sync), new: &(dyn ReadAt +
 }
 
 /// Extends some of the pieces, beside which the others stand.
-fn extend_share(pieces: &[Piece], share: Range<usize>, old: &dyn ReadAt, new: &dyn ReadAt) -> Result<Pieces> {
+fn extend_share(
+    pieces: &[Piece],
+    share: Range<usize>,
+    known: &Literals,
+    old: &dyn ReadAt,
+    new: &dyn ReadAt,
+) -> Result<Pieces> {
     let start = pieces[..share.start].iter().map(Piece::len).sum();
     let mut extension = Extension {
         comparer: Comparer::new(old, new),
@@ -70,6 +82,7 @@ fn extend_share(pieces: &[Piece], share: Range<usize>, old: &dyn ReadAt, new: &d
                     copies: true,
                 };
             }
+            Piece::Literal { from, len } if known.get(from, len).is_some() => extension.pieces.literal(len),
             Piece::Literal { from, len } => {
                 let after = match pieces.get(i + 1) {
                     Some(&Piece::Copy { from, .. }) => Neighbour {
@@ -216,7 +229,7 @@ mod tests {
 
     /// Inverts and extends, checks the outcome against `old`, and returns the literal bytes left.
     fn literals_left(old: &[u8], new: &[u8], matches: &[Match]) -> u64 {
-        let pieces = extend(invert(matches, old.len() as u64), &old, &new).unwrap();
+        let pieces = extend(invert(matches, old.len() as u64), &Literals::default(), &old, &new).unwrap();
         let mut stream = Vec::new();
         write(&pieces, &old, ContentId(1), &mut stream).unwrap();
         assert!(rdiff_patch(new, &stream) == old);
@@ -322,10 +335,13 @@ mod tests {
             }],
         ];
         for pieces in bad {
-            assert!(matches!(extend(pieces, &old, &new), Err(Error::Damaged(_))));
+            assert!(matches!(
+                extend(pieces, &Literals::default(), &old, &new),
+                Err(Error::Damaged(_))
+            ));
         }
         assert_eq!(
-            extend(vec![literal(0, 4), literal(4, 6)], &old, &new).unwrap(),
+            extend(vec![literal(0, 4), literal(4, 6)], &Literals::default(), &old, &new).unwrap(),
             [literal(0, 10)]
         );
     }

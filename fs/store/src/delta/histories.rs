@@ -40,7 +40,13 @@ fn matches(old: &[u8], new: &[u8]) -> Vec<Match> {
 
 /// The reverse delta of `old`, and its map.
 fn reverse_delta(old: &[u8], new: &[u8], content: ContentId) -> (Vec<u8>, Map) {
-    let pieces = extend(invert(&matches(old, new), old.len() as u64), &old, &new).unwrap();
+    let pieces = extend(
+        invert(&matches(old, new), old.len() as u64),
+        &Literals::default(),
+        &old,
+        &new,
+    )
+    .unwrap();
     let mut stream = Vec::new();
     let map = write(&pieces, &old, content, &mut stream).unwrap();
     (stream, map)
@@ -71,7 +77,7 @@ proptest! {
             pieces.iter().map(|piece| if let Piece::Literal { len, .. } = piece { *len } else { 0 }).sum()
         };
         let before = literals(&inverted);
-        prop_assert!(literals(&extend(inverted, &old, &new).unwrap()) <= before);
+        prop_assert!(literals(&extend(inverted, &Literals::default(), &old, &new).unwrap()) <= before);
     }
 }
 

@@ -31,6 +31,7 @@ mod layers;
 mod map;
 mod rolling;
 mod scanner;
+mod shared;
 mod signature;
 mod small;
 #[cfg(test)]
@@ -43,5 +44,6 @@ pub use invert::{Match, Piece, invert, write};
 pub use layers::{Layers, MOST_COMPOSED};
 pub use map::{Extent, Map, Source};
 pub use scanner::{MAX_LITERAL_OP, Op, Scanner};
+pub use shared::{Literals, Shared};
 pub use signature::{BlockSum, LARGEST_BLOCK, SMALLEST_BLOCK, Signature, SignatureBuilder, block_len_for};
 pub use small::{apply, delta};

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use group::{Group, Settling};
 
 use crate::catalog::{Content, Part, Run, parts};
-use crate::delta::{Match, ReadAt};
+use crate::delta::{ReadAt, Shared};
 use crate::frame::Frame;
 use crate::ingest::Ingest;
 use crate::ingest::contents::{mismatch, received};
@@ -32,12 +32,11 @@ use crate::read::{ContentReader, stored_frame};
 use crate::tree_hash::{self, Value, group_value, segment_value};
 use crate::{ContentId, Error, Hash, Result};
 
-/// Matches of one content that are remembered. A sender that copies byte by byte must not fill
-/// the memory; an honest one copies blocks.
-const MOST_MATCHES: usize = 1 << 20;
+/// Matches with their bases that a whole push remembers.
+const MOST_MATCHES: usize = 2 << 20;
 
-/// Those of a whole push.
-const MOST_MATCHES_OF_ALL: usize = 2 << 20;
+/// Bytes of memory for the old bytes that a whole push has replaced.
+const MOST_LITERALS: usize = 32 << 20;
 
 /// The next piece of a large content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +93,7 @@ pub(super) struct LargeContent {
     parts: Vec<Part>,
     /// Values of the first segment's groups: of a content that ends with it, its name is made of them.
     first_values: Vec<Value>,
-    matches: Vec<Match>,
+    shared: Shared,
 }
 
 impl Ingest {
@@ -127,7 +126,7 @@ impl Ingest {
             settling: None,
             parts: Vec::new(),
             first_values: Vec::new(),
-            matches: Vec::new(),
+            shared: Shared::default(),
         });
         Ok(())
     }
@@ -211,12 +210,24 @@ impl Ingest {
         if known.is_some() {
             self.unused_runs.extend(large.parts.iter().filter_map(|part| part.run));
         }
-        let fit = self.matches_kept + large.matches.len() <= MOST_MATCHES_OF_ALL;
-        if let Some(base) = large.base.filter(|base| base.content.id != id && fit) {
-            self.matches_kept += large.matches.len();
-            self.matches.insert(base.content.id, (id, large.matches));
+        if let Some(base) = large.base.filter(|base| base.content.id != id) {
+            self.keep_shared(base.content.id, id, large.shared);
         }
         Ok(())
+    }
+
+    /// Keeps what a content shares with its base for the commit, as far as there is room.
+    fn keep_shared(&mut self, base: ContentId, content: ContentId, shared: Shared) {
+        if self.matches_kept + shared.matches() > MOST_MATCHES {
+            return;
+        }
+        let shared = match self.literals_kept + shared.literals_cost() <= MOST_LITERALS {
+            true => shared,
+            false => shared.without_literals(),
+        };
+        self.matches_kept += shared.matches();
+        self.literals_kept += shared.literals_cost();
+        self.shared.insert(base, (content, shared));
     }
 
     fn large_base(&self, hash: Hash) -> Result<Base> {
@@ -234,6 +245,9 @@ impl Ingest {
 
     fn large_frame(&mut self, large: &mut LargeContent, frame: Frame) -> Result<()> {
         let bytes = received(&frame)?;
+        if large.base.is_some() {
+            large.shared.told(&bytes);
+        }
         if large.partial.is_empty() && bytes.len() as u64 == GROUP {
             let value = group_value(large.group(), &bytes);
             return self.add_group(large, Group::New(frame, value), GROUP);
@@ -249,7 +263,7 @@ impl Ingest {
             return Err(refused());
         }
         let end = end.min(base_size);
-        large.matched(large.size, large.size, end - large.size);
+        large.matched(large.size, large.size, end - large.size)?;
         while large.size < end {
             if !self.share_segment(large, end)? {
                 self.copy_group(large)?;
@@ -308,7 +322,7 @@ impl Ingest {
         let base_size = large.base.as_ref().map_or(0, |base| base.content.size);
         let end = from.checked_add(length).filter(|end| *end <= base_size && length > 0);
         let end = end.ok_or_else(|| Error::Refused("a copy of what the base does not have".into()))?;
-        large.matched(large.reached(), from, length);
+        large.matched(large.reached(), from, length)?;
         let mut from = from;
         let mut block = vec![0; GROUP as usize];
         while from < end {
@@ -355,7 +369,7 @@ impl Ingest {
             None => Ok(false),
             Some(part) => {
                 large.parts.push(part.clone());
-                large.matched(large.size, large.size, SEGMENT);
+                large.matched(large.size, large.size, SEGMENT)?;
                 large.size += SEGMENT;
                 Ok(true)
             }
@@ -448,14 +462,9 @@ impl LargeContent {
     }
 
     /// Remembers that `length` bytes from `new` are those of the base from `old`.
-    fn matched(&mut self, new: u64, old: u64, length: u64) {
-        let count = self.matches.len();
-        match self.matches.last_mut() {
-            Some(last) if last.new + last.len == new && last.old + last.len == old => last.len += length,
-            // What is not remembered is a literal of the reverse delta.
-            _ if count < MOST_MATCHES => self.matches.push(Match { new, old, len: length }),
-            _ => {}
-        }
+    fn matched(&mut self, new: u64, old: u64, length: u64) -> Result<()> {
+        let base = self.base.as_ref().expect("what is matched has a base");
+        self.shared.matched(new, old, length, &base.reader)
     }
 }
 

@@ -34,7 +34,7 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension, TransactionBehavior};
 
 use crate::catalog::{Snapshot, join_roots};
-use crate::delta::Match;
+use crate::delta::Shared;
 use crate::lock::Lock;
 use crate::stops::Stop;
 use crate::write::{Budget, ROW, Writer};
@@ -72,9 +72,11 @@ pub struct Ingest {
     /// Contents that a path had, and the one that it has now.
     successions: Vec<(ContentId, ContentId)>,
     /// What a changed large content shares with the one before it.
-    matches: HashMap<ContentId, (ContentId, Vec<Match>)>,
-    /// How many there were.
+    shared: HashMap<ContentId, (ContentId, Shared)>,
+    /// How many matches there are in all of them.
     matches_kept: usize,
+    /// Bytes of memory that the replaced bytes take in all of them.
+    literals_kept: usize,
     large: Option<large::LargeContent>,
     /// Runs of large contents that turned out to be known.
     unused_runs: Vec<RunId>,
@@ -165,8 +167,9 @@ impl Ingest {
             rows: Rows::default(),
             recent: HashMap::new(),
             successions: Vec::new(),
-            matches: HashMap::new(),
+            shared: HashMap::new(),
             matches_kept: 0,
+            literals_kept: 0,
             large: None,
             unused_runs: Vec::new(),
             links: HashMap::new(),

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use rusqlite::Connection;
 
 use crate::catalog::{ALIVE, Content, Run};
-use crate::delta::{self, Map, Piece, ReadAt};
+use crate::delta::{self, Map, Piece, ReadAt, Shared};
 use crate::ingest::Ingest;
 use crate::layout::{MEDIUM, UNMAPPED};
 use crate::maintenance::remember_base;
@@ -45,9 +45,8 @@ impl Ingest {
             let Some((old, new)) = self.superseded(old, new)? else {
                 continue;
             };
-            let matches = self.matches.remove(&old.id).filter(|(by, _)| *by == new.id);
-            let pieces = matches.map(|(_, matches)| delta::invert(&matches, old.size));
-            match convert(&mut self.writer, old, new.id, pieces) {
+            let shared = self.shared.remove(&old.id).filter(|(by, _)| *by == new.id);
+            match convert(&mut self.writer, old, new.id, shared.map(|(_, shared)| shared)) {
                 // It stays as it is, for a verification to name. The new one is not to suffer for it.
                 Err(Error::Damaged(_)) => {}
                 converted => conversions.extend(converted?),
@@ -77,20 +76,16 @@ pub(crate) fn is_alive(connection: &Connection, content: ContentId, push: Option
     Ok(statement.query_row((content, ALIVE, push), |row| row.get(0))?)
 }
 
-/// Writes the delta that makes `old` from `new`: from `pieces` if it is known what they share,
+/// Writes the delta that makes `old` from `new`: from what they share if it is known,
 /// else by looking, if they are small enough to be held in memory. `None` if it is not worth it.
-fn convert(
-    writer: &mut Writer,
-    old: Content,
-    new: ContentId,
-    pieces: Option<Vec<Piece>>,
-) -> Result<Option<Conversion>> {
+fn convert(writer: &mut Writer, old: Content, new: ContentId, shared: Option<Shared>) -> Result<Option<Conversion>> {
     let repository = writer.repository.clone();
     let (old_reader, new_reader) = (repository.open_content(old.id)?, repository.open_content(new)?);
-    match pieces {
-        Some(pieces) => {
-            let pieces = delta::extend(pieces, &old_reader, &new_reader)?;
-            write_pieces(writer, old, new, &pieces, &old_reader)
+    match shared {
+        Some(shared) => {
+            let (pieces, literals) = shared.into_pieces(old.size);
+            let pieces = delta::extend(pieces, &literals, &old_reader, &new_reader)?;
+            write_pieces(writer, old, new, &pieces, &literals.over(&old_reader))
         }
         None if old.size <= MEDIUM && new_reader.size() <= 2 * MEDIUM => {
             let stream = delta::delta(&read_all(&old_reader)?, &read_all(&new_reader)?)?;
@@ -116,7 +111,7 @@ fn write_pieces(
     old: Content,
     base: ContentId,
     pieces: &[Piece],
-    reader: &ContentReader,
+    reader: &dyn ReadAt,
 ) -> Result<Option<Conversion>> {
     let literal: u64 = pieces
         .iter()
