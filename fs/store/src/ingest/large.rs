@@ -8,7 +8,7 @@
 //!
 //! Unchanged groups are copied as they are stored, whole unchanged segments are shared,
 //! whole new groups are stored as they came; only groups put together from pieces are
-//! compressed here, a segment while the next one is put together; those two are in memory.
+//! compressed here, two segments while the next one is put together; those three are in memory.
 //! What is shared with the base is remembered: it makes the reverse delta without another scan.
 
 mod group;
@@ -16,7 +16,7 @@ mod kept;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use group::{Group, Settling};
@@ -37,6 +37,10 @@ const MOST_MATCHES: usize = 2 << 20;
 
 /// Bytes of memory for the old bytes that a whole push has replaced.
 const MOST_LITERALS: usize = 32 << 20;
+
+/// Segments that are settled while another is put together: one alone leaves a processor idle where its last groups
+/// take long.
+const MOST_SETTLING: usize = 2;
 
 /// The next piece of a large content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,9 +91,9 @@ pub(super) struct LargeContent {
     /// Bytes of the group that is being put together from pieces.
     partial: Vec<u8>,
     groups: Vec<Group>,
-    /// The segment before, whose groups are being hashed and compressed.
-    settling: Option<Settling>,
-    /// The segments before that.
+    /// The segments before, in order, whose groups are being hashed and compressed.
+    settling: VecDeque<Settling>,
+    /// The segments before those.
     parts: Vec<Part>,
     /// Values of the first segment's groups: of a content that ends with it, its name is made of them.
     first_values: Vec<Value>,
@@ -123,7 +127,7 @@ impl Ingest {
             size: 0,
             partial: Vec::new(),
             groups: Vec::new(),
-            settling: None,
+            settling: VecDeque::new(),
             parts: Vec::new(),
             first_values: Vec::new(),
             shared: Shared::default(),
@@ -413,20 +417,30 @@ impl Ingest {
         Ok(())
     }
 
-    /// Has the segment that is complete settled, while the next one is put together; stores the one before.
+    /// Has the segment that is complete settled, while the next one is put together; stores the one before the last.
     fn end_segment(&mut self, large: &mut LargeContent) -> Result<()> {
-        self.end_settling(large)?;
+        while large.settling.len() >= MOST_SETTLING {
+            self.end_first_settling(large)?;
+        }
         let groups = std::mem::take(&mut large.groups);
-        let first = large.parts.len() as u64 * SEGMENT_GROUPS;
-        let length = large.size - large.parts.len() as u64 * SEGMENT;
-        let settling = Settling::begin(groups, first, length, self.repository.compression());
-        large.settling = Some(settling);
+        let segment = (large.parts.len() + large.settling.len()) as u64;
+        let length = large.size - segment * SEGMENT;
+        let settling = Settling::begin(groups, segment * SEGMENT_GROUPS, length, self.repository.compression());
+        large.settling.push_back(settling);
         Ok(())
     }
 
-    /// Stores the segment that is being settled, if there is one.
+    /// Stores the segments that are being settled.
     fn end_settling(&mut self, large: &mut LargeContent) -> Result<()> {
-        let Some(settling) = large.settling.take() else {
+        while !large.settling.is_empty() {
+            self.end_first_settling(large)?;
+        }
+        Ok(())
+    }
+
+    /// Stores the first segment that is being settled, if there is one.
+    fn end_first_settling(&mut self, large: &mut LargeContent) -> Result<()> {
+        let Some(settling) = large.settling.pop_front() else {
             return Ok(());
         };
         let (first, length) = (settling.first, settling.length);
@@ -453,7 +467,7 @@ impl LargeContent {
 
     /// Whether something of it has arrived that is in no file yet.
     pub(super) fn is_waiting(&self) -> bool {
-        self.settling.is_some() || self.groups.iter().any(|group| !matches!(group, Group::Zeros(..)))
+        !self.settling.is_empty() || self.groups.iter().any(|group| !matches!(group, Group::Zeros(..)))
     }
 
     /// Bytes told so far.
