@@ -12,7 +12,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use yore_store::delta::{Op, Scanner, Signature, block_len_for};
-use yore_store::{BaseValues, Body, DataExtents, GROUP, Hash, OpenContent, SEGMENT, Value, group_value, segment_value};
+use yore_store::{
+    BaseValues, Body, DataExtents, GROUP, Hash, OpenContent, SEGMENT, Value, by_shares, group_value, segment_value,
+};
 
 use crate::destination::Destination;
 use crate::restore::Progress;
@@ -35,10 +37,13 @@ pub(crate) enum LargeError {
     Stopped,
 }
 
+/// Groups that are worth a thread, and are read one after the other.
+const LEAST_SHARE: usize = 4;
+
 type Result<T> = std::result::Result<T, LargeError>;
 
 /// What a large content is read from: a file, or the content as another repository has it.
-pub(crate) trait ReadFrom {
+pub(crate) trait ReadFrom: Sync {
     /// Reads bytes from `offset`; none at the end.
     fn read_from(&self, offset: u64, buffer: &mut [u8]) -> Result<usize>;
 }
@@ -164,19 +169,23 @@ impl LargeFile<'_> {
         Ok(scan)
     }
 
-    /// The values of a segment's groups.
+    /// The values of a segment's groups, made on all processors: nothing else is done meanwhile.
     fn scan_segment(&self, segment: u64, name: &mut GroupHasher) -> Result<Vec<Value>> {
-        let mut buffer = vec![0; GROUP as usize];
         let first = segment * SEGMENT / GROUP;
-        let groups = first..self.groups().min(first + SEGMENT / GROUP);
-        let value = |group| {
-            let bytes = self.read_group(group, &mut buffer)?;
-            let value = group_value(group, bytes);
-            name.values([value], bytes.len() as u64);
-            self.passed(bytes.len() as u64)?;
-            Ok(value)
-        };
-        groups.map(value).collect()
+        let count = self.groups().min(first + SEGMENT / GROUP) - first;
+        let shares = by_shares(count as usize, LEAST_SHARE, |share| {
+            let mut buffer = vec![0; GROUP as usize];
+            let value = |index: usize| {
+                let group = first + index as u64;
+                let bytes = self.read_group(group, &mut buffer)?;
+                self.passed(bytes.len() as u64)?;
+                Ok(group_value(group, bytes))
+            };
+            share.map(value).collect()
+        });
+        let values = shares.into_iter().collect::<Result<Vec<Vec<_>>>>()?.concat();
+        name.values(values.iter().copied(), self.length_of(first, count));
+        Ok(values)
     }
 
     /// Whether a whole segment, of several, lies in a hole.

@@ -63,6 +63,7 @@ pub use maintenance::Forgotten;
 pub use meta::*;
 pub use migrate::{MigrateError, migrate};
 pub use owner::as_owner;
+pub use parallel::by_shares;
 pub use read::{ContentReader, Listings, Slice, Small};
 pub use repair::{Rebuilt, Repaired};
 pub use repository::{Repository, parse_compression};

@@ -9,7 +9,8 @@ use std::thread::{self, ScopedJoinHandle};
 const SHARES_EACH: usize = 4;
 
 /// Does `work` on shares of `count` things, none but the last smaller than `least`; gives what each gave, in order.
-pub(crate) fn by_shares<R: Send>(count: usize, least: usize, work: impl Fn(Range<usize>) -> R + Sync) -> Vec<R> {
+/// Panics if `work` does.
+pub fn by_shares<R: Send>(count: usize, least: usize, work: impl Fn(Range<usize>) -> R + Sync) -> Vec<R> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let share = count.div_ceil(processors * SHARES_EACH).max(least).max(1);
     let shares = count.div_ceil(share);
