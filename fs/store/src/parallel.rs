@@ -23,12 +23,18 @@ pub fn by_shares<R: Send>(count: usize, least: usize, work: impl Fn(Range<usize>
         (number < shares).then(|| (number, work(number * share..(number * share + share).min(count))))
     };
     let mut done: Vec<(usize, R)> = thread::scope(|threads| {
-        let workers = 0..processors.min(shares);
-        let workers: Vec<_> = workers
-            .map(|_| threads.spawn(|| std::iter::from_fn(take).collect()))
+        let helpers = 1..processors.min(shares);
+        // Where no more threads are to be had, this one does it all.
+        let helpers: Vec<_> = helpers
+            .map_while(|_| {
+                let helper = || std::iter::from_fn(take).collect();
+                thread::Builder::new().spawn_scoped(threads, helper).ok()
+            })
             .collect();
-        let done = |worker: ScopedJoinHandle<'_, Vec<_>>| worker.join().unwrap_or_else(|panic| resume_unwind(panic));
-        workers.into_iter().flat_map(done).collect()
+        let mut done: Vec<_> = std::iter::from_fn(take).collect();
+        let join = |helper: ScopedJoinHandle<'_, Vec<_>>| helper.join().unwrap_or_else(|panic| resume_unwind(panic));
+        done.extend(helpers.into_iter().flat_map(join));
+        done
     });
     done.sort_by_key(|(number, _)| *number);
     done.into_iter().map(|(_, result)| result).collect()
