@@ -417,7 +417,7 @@ impl Ingest {
         Ok(())
     }
 
-    /// Has the segment that is complete settled, while the next one is put together; stores the one before the last.
+    /// Has the segment that is complete settled, while the next one is put together; stores those that are.
     fn end_segment(&mut self, large: &mut LargeContent) -> Result<()> {
         while large.settling.len() >= MOST_SETTLING {
             self.end_first_settling(large)?;
@@ -427,6 +427,10 @@ impl Ingest {
         let length = large.size - segment * SEGMENT;
         let settling = Settling::begin(groups, segment * SEGMENT_GROUPS, length, self.repository.compression());
         large.settling.push_back(settling);
+        // What is ready waits in memory for nothing.
+        while large.settling.front().is_some_and(Settling::is_ready) {
+            self.end_first_settling(large)?;
+        }
         Ok(())
     }
 

@@ -84,6 +84,11 @@ impl Settling {
         Settling { first, length, groups }
     }
 
+    /// Whether they are.
+    pub(super) fn is_ready(&self) -> bool {
+        self.groups.as_ref().map_or_else(JoinHandle::is_finished, |_| true)
+    }
+
     /// Its groups, when they are settled.
     pub(super) fn end(self) -> Vec<Group> {
         let join = |thread: JoinHandle<_>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
