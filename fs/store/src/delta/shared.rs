@@ -53,14 +53,18 @@ impl Shared {
     /// `len` bytes from `new` of the new content are those from `from` of `old`.
     ///
     /// # Errors
-    /// Those of reading `old`.
+    /// Those of reading `old`, but for damage: what is damaged is not compared.
     pub fn matched(&mut self, new: u64, from: u64, len: u64, old: &dyn ReadAt) -> Result<()> {
         let gap = std::mem::take(&mut self.gap);
         let length = gap.len() as u64;
         let is_in_place = matches!(self.matches.last(), Some(last)
             if last.new + last.len + length == new && last.old + last.len + length == from);
         if is_in_place && (1..=LONGEST_GAP).contains(&gap.len()) {
-            self.compare(&gap, new - length, from - length, old)?;
+            match self.compare(&gap, new - length, from - length, old) {
+                // The new content does without it: it is not to suffer for it.
+                Err(Error::Damaged(_)) => {}
+                compared => compared?,
+            }
         }
         self.remember(new, from, len);
         // Its room serves again.
@@ -244,6 +248,16 @@ mod tests {
         shared.matched(113, 100, 100, &old).unwrap();
         assert!(shared.literals.stretches.is_empty());
         assert_eq!(shared.matches(), 2);
+    }
+
+    #[test]
+    fn what_is_damaged_is_not_compared() {
+        let short: &[u8] = &[0; 10];
+        let mut shared = Shared::default();
+        shared.matched(0, 0, 10, &short).unwrap();
+        shared.told(b"new");
+        shared.matched(13, 13, 10, &short).unwrap();
+        assert_eq!((shared.matches(), shared.literals_cost()), (2, 0));
     }
 
     #[test]
