@@ -54,6 +54,17 @@ pub enum Compression {
     Zstd(i32),
 }
 
+impl Compression {
+    /// For groups that took the place of others: what changed once changes again, mostly, so that work on it pays for
+    /// fewer days. At two levels less zstd takes half the time, for some 5 % more.
+    pub(crate) fn of_what_changes(self) -> Self {
+        match self {
+            Compression::Zstd(level) if level >= LEAST_ADAPTED => Compression::Zstd(level - 2),
+            compression => compression,
+        }
+    }
+}
+
 impl Frame {
     /// Encodes one group; what does not shrink by 3 % stays raw.
     pub fn encode(group: &[u8], compression: Compression) -> Frame {
@@ -293,5 +304,25 @@ mod tests {
         assert!(decode(Encoding::Zstd, &bomb, GROUP as u32).is_err());
         assert!(decode(Encoding::Zstd, &bomb, u32::MAX).is_err());
         assert!(decode(Encoding::Raw, b"abc", 2).is_err());
+    }
+
+    #[test]
+    fn what_changes_gets_less_work_unless_speed_was_asked_for() {
+        let levels = [
+            Compression::Off,
+            Compression::Zstd(1),
+            Compression::Zstd(3),
+            Compression::Zstd(9),
+        ];
+        let less = levels.map(Compression::of_what_changes);
+        assert_eq!(
+            less,
+            [
+                Compression::Off,
+                Compression::Zstd(1),
+                Compression::Zstd(1),
+                Compression::Zstd(7)
+            ]
+        );
     }
 }

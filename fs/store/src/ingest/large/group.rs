@@ -38,7 +38,7 @@ impl Group {
         let value = group_value(group, bytes);
         *self = match is_zeros(bytes) {
             true => Group::Zeros(value, bytes.len() as u32),
-            false => Group::New(Frame::encode(bytes, compression), value),
+            false => Group::New(Frame::encode(bytes, compression.of_what_changes()), value),
         };
     }
 
