@@ -1,9 +1,9 @@
-//! Small contents gathered into blocks of one group, and everything that must wait for them.
+//! Small contents gathered into blocks of one frame, and everything that must wait for them.
 //!
 //! Contents come before the entries that name them. While a block fills, the messages that
 //! follow its first content wait; when it is full they go after it, in order.
 
-use yore_store::{Frame, GROUP, Hash, Result};
+use yore_store::{FRAME, Frame, GROUP, Hash, Result};
 use yore_wire::Message;
 
 use crate::destination::Destination;
@@ -27,7 +27,7 @@ pub(crate) struct Block {
 impl Block {
     /// Adds a small content.
     pub fn add(&mut self, destination: &mut Destination, hash: Hash, bytes: &[u8]) -> Result<()> {
-        if self.bytes.len() + bytes.len() > GROUP as usize {
+        if self.bytes.len() + bytes.len() > FRAME as usize {
             self.flush(destination)?;
         }
         self.contents.push((hash, bytes.len() as u64));

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use yore_store::{Body, Hash, Kind, Meta, SMALL};
+use yore_store::{Body, Hash, Kind, Meta, TINY};
 use yore_wire::Message;
 
 use crate::block::Block;
@@ -305,7 +305,7 @@ impl<'a> Push<'a> {
     /// Whether the repository has a content, or this push has sent it.
     /// Small ones of earlier pushes are not looked for: sending one again costs less.
     pub(crate) fn has(&self, hash: &Hash, size: u64) -> Result<bool, AgentError> {
-        Ok(self.sent.contains(&short(hash)) || (size > SMALL && self.state.knows(hash)?))
+        Ok(self.sent.contains(&short(hash)) || (size > TINY && self.state.knows(hash)?))
     }
 
     /// Sends what waits in the current block.

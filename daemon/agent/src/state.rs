@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row};
-use yore_store::{Hash, Kind, MEDIUM, SMALL};
+use yore_store::{Hash, Kind, MEDIUM, TINY};
 
 use crate::metadata::Stat;
 use crate::private;
@@ -31,7 +31,7 @@ const SCHEMA: &str = "
     CREATE INDEX seen_size ON seen (size) WHERE size > 1048576;";
 
 // The partial indexes above spell these out.
-const _: () = assert!(SMALL == 32768 && MEDIUM == 1048576);
+const _: () = assert!(TINY == 32768 && MEDIUM == 1048576);
 
 /// What is remembered of one path.
 #[derive(Clone, Debug)]

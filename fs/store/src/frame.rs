@@ -1,4 +1,4 @@
-//! Frames: one group of bytes as it is stored.
+//! Frames: one group of a content, or several small contents, as they are stored.
 //!
 //! A frame is a zstd frame, or the bytes themselves where they do not shrink. Frames that
 //! follow each other decode as one with `zstd -d`; so where a run has both kinds, the
@@ -9,7 +9,7 @@ use std::io;
 
 use zstd::bulk::{Compressor, Decompressor};
 
-use crate::layout::GROUP;
+use crate::layout::FRAME;
 use crate::{Error, Result};
 
 /// How the bytes of a run are stored.
@@ -36,7 +36,7 @@ impl Encoding {
 pub struct Frame {
     /// How `bytes` are to be read.
     pub encoding: Encoding,
-    /// Length of the group that they decode to, at most [`GROUP`].
+    /// Length of what they decode to, at most [`FRAME`].
     pub length: u32,
     /// What is stored.
     pub bytes: Vec<u8>,
@@ -68,7 +68,7 @@ impl Compression {
 impl Frame {
     /// Encodes one group; what does not shrink by 3 % stays raw.
     pub fn encode(group: &[u8], compression: Compression) -> Frame {
-        debug_assert!(group.len() as u64 <= GROUP);
+        debug_assert!(group.len() as u64 <= FRAME);
         let raw = || Frame {
             encoding: Encoding::Raw,
             length: group.len() as u32,
@@ -91,7 +91,7 @@ impl Frame {
     ///
     /// # Errors
     /// [`Error::Damaged`] if it does not decode to exactly `length` bytes. Memory is bounded by
-    /// [`GROUP`] whatever the frame claims.
+    /// [`FRAME`] whatever the frame claims.
     pub fn decode(&self) -> Result<Vec<u8>> {
         decode(self.encoding, &self.bytes, self.length)
     }
@@ -107,8 +107,8 @@ impl Frame {
 
 /// Decodes stored bytes to a group of exactly `length` bytes.
 pub fn decode(encoding: Encoding, stored: &[u8], length: u32) -> Result<Vec<u8>> {
-    if u64::from(length) > GROUP {
-        return Err(damaged("claims more than a group"));
+    if u64::from(length) > FRAME {
+        return Err(damaged("claims more than a frame holds"));
     }
     let length = length as usize;
     is_room_for(stored, length)?;
@@ -160,7 +160,7 @@ const LEAST_ADAPTED: i32 = 3;
 /// The highest level that a repository may ask for.
 const HIGHEST: i32 = 19;
 
-/// Of what shrinks to less than this share more work makes some 10 % less, of other things 4 %.
+/// Of what shrinks to less than this share more work makes some 4 % less, of other things next to nothing.
 const SHRINKS_MUCH: usize = 5;
 
 /// What does not shrink to this share is nearly as small with less work.
@@ -202,7 +202,7 @@ impl Adaptive {
 fn adapted(level: i32, last: Option<(usize, usize)>) -> i32 {
     match last {
         _ if level < LEAST_ADAPTED => level,
-        Some((before, after)) if after * SHRINKS_MUCH < before => (level + 3).min(HIGHEST),
+        Some((before, after)) if after * SHRINKS_MUCH < before => (level + 2).min(HIGHEST),
         Some((before, after)) if after * HARDLY_SHRINKS > before => level - 1,
         _ => level,
     }
@@ -238,15 +238,22 @@ fn decompressing<T>(act: impl FnOnce(&mut Decompressor<'static>) -> io::Result<T
 fn wrap(group: &[u8]) -> Vec<u8> {
     const MAGIC: [u8; 4] = 0xFD2F_B528u32.to_le_bytes();
     const SINGLE_SEGMENT_SIZE_OF_4: u8 = 0b1010_0000;
-    let mut out = Vec::with_capacity(group.len() + 12);
+    const BLOCK: usize = 128 << 10;
+    let mut out = Vec::with_capacity(group.len() + LARGEST_FRAME_HEADER);
     out.extend_from_slice(&MAGIC);
     out.push(SINGLE_SEGMENT_SIZE_OF_4);
     out.extend_from_slice(&(group.len() as u32).to_le_bytes());
-    // A block holds up to 128 KiB, which is what a group has at most.
-    let header = ((group.len() as u32) << 3) | 1;
-    out.extend_from_slice(&header.to_le_bytes()[..3]);
-    out.extend_from_slice(group);
-    out
+    let mut rest = group;
+    loop {
+        let (block, after) = rest.split_at(rest.len().min(BLOCK));
+        let header = ((block.len() as u32) << 3) | u32::from(after.is_empty());
+        out.extend_from_slice(&header.to_le_bytes()[..3]);
+        out.extend_from_slice(block);
+        rest = after;
+        if rest.is_empty() {
+            return out;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -255,11 +262,12 @@ mod tests {
 
     #[test]
     fn groups_come_back_and_noise_stays_raw() {
-        let noise: Vec<u8> = (0..40u64)
+        let noise: Vec<u8> = (0..16_000u64)
             .flat_map(|i| *blake3::hash(&i.to_le_bytes()).as_bytes())
             .collect();
         for (group, encoding) in [
             (vec![7; 5000], Encoding::Zstd),
+            (noise[..5000].to_vec(), Encoding::Raw),
             (noise, Encoding::Raw),
             (vec![], Encoding::Raw),
         ] {
@@ -275,7 +283,7 @@ mod tests {
     fn what_shrinks_much_gets_more_work() {
         let levels = [(100, 19), (100, 20), (100, 50), (100, 51), (0, 0), (100, 110)];
         let after = |level| levels.map(|last| adapted(level, Some(last)));
-        assert_eq!(after(3), [6, 3, 3, 2, 3, 2]);
+        assert_eq!(after(3), [5, 3, 3, 2, 3, 2]);
         assert_eq!(after(18), [19, 18, 18, 17, 18, 17]);
         assert_eq!(after(1), [1; 6]);
         assert_eq!(adapted(3, None), 3);
@@ -301,7 +309,7 @@ mod tests {
     #[test]
     fn a_bomb_is_refused_without_its_bytes() {
         let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 1).unwrap();
-        assert!(decode(Encoding::Zstd, &bomb, GROUP as u32).is_err());
+        assert!(decode(Encoding::Zstd, &bomb, FRAME as u32).is_err());
         assert!(decode(Encoding::Zstd, &bomb, u32::MAX).is_err());
         assert!(decode(Encoding::Raw, b"abc", 2).is_err());
     }

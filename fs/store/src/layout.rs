@@ -17,8 +17,16 @@ pub const SEGMENT: u64 = 4 << 20;
 /// Groups in a whole segment.
 pub const SEGMENT_GROUPS: u64 = SEGMENT / GROUP;
 
-/// Contents up to this size share frames with their neighbours.
-pub const SMALL: u64 = 32 << 10;
+/// The longest frame of a run without position. It holds many contents: neighbours are alike, and what is compressed
+/// together takes less room; but all of it is decoded for one of them.
+pub const FRAME: u64 = 512 << 10;
+
+/// Contents up to this size share frames with their neighbours: those of one group, of which nothing is checked but the
+/// name.
+pub const SMALL: u64 = GROUP;
+
+/// Small contents up to this size are not worth a delta, and not looked for where they are not expected.
+pub const TINY: u64 = 32 << 10;
 
 /// Contents up to this size lie in packs; above it they are large and have segments of their own.
 pub const MEDIUM: u64 = 1 << 20;

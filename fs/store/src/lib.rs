@@ -58,7 +58,7 @@ pub use history::{
 };
 pub use ids::*;
 pub use ingest::{BaseValues, Body, Committed, Ingest, LargeOp, Made, PushOptions};
-pub use layout::{GROUP, LARGEST, MEDIUM, SEGMENT, SMALL};
+pub use layout::{FRAME, GROUP, LARGEST, MEDIUM, SEGMENT, SMALL, TINY};
 pub use maintenance::Forgotten;
 pub use meta::*;
 pub use migrate::{MigrateError, migrate};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use yore_store::delta::{Op, Scanner, SignatureBuilder};
-use yore_store::{Body, Compression, Error, Frame, GROUP, Hash, Ingest, LargeOp, MEDIUM, SMALL};
+use yore_store::{Body, Compression, Error, FRAME, Frame, GROUP, Hash, Ingest, LargeOp, MEDIUM, SMALL, TINY};
 
 use crate::model::random::Random;
 use crate::model::tree::{Node, Path, Tree};
@@ -119,11 +119,11 @@ impl Sender<'_> {
             let size = node.bytes.len() as u64;
             if size > MEDIUM || (size > GROUP && self.random.once_in(8)) {
                 self.large(path, node)?;
-            } else if size > SMALL {
+            } else if size > SMALL || (size > TINY && self.random.once_in(3)) {
                 self.medium(node, hash)?;
             } else {
                 let full: usize = block.iter().map(|bytes| bytes.len()).sum();
-                if full + node.bytes.len() > GROUP as usize || self.random.once_in(6) {
+                if full + node.bytes.len() > FRAME as usize || self.random.once_in(6) {
                     self.block(&mut block)?;
                 }
                 block.push(node.bytes.clone());

@@ -11,8 +11,8 @@ use std::sync::atomic::Ordering;
 use yore_agent::filter::Filter;
 use yore_store::delta::{BlockSum, block_len_for};
 use yore_store::{
-    ContentId, Damage, Error, FolderId, GROUP, Hash, History, Kind, Listing, Repository, Result, Small, Snapshot,
-    SnapshotId, TellChange, Verified, Wanted, go_on,
+    Compression, ContentId, Damage, Error, FolderId, Frame, GROUP, Hash, History, Kind, Listing, Repository, Result,
+    Slice, Small, Snapshot, SnapshotId, TINY, TellChange, Verified, Wanted, go_on,
 };
 use yore_wire::{Answer, ListedStep, MOST_NAMED, MOST_READ, MOST_SMALL, Question};
 
@@ -202,9 +202,17 @@ fn read_small(repository: &Arc<Repository>, contents: &[ContentId], reply: &mut 
     repository.read_small(contents, &mut |small| {
         reply.push(match small {
             Small::Shared { frame, slices } => Answer::Shared { frame, slices },
+            Small::Alone { content, bytes } if bytes.len() as u64 > TINY => alone(content, &bytes),
             Small::Alone { content, bytes } => Answer::Small { content, bytes },
         })
     })
+}
+
+/// A content without the others of its frame, compressed by itself: on a slow line that counts.
+fn alone(content: ContentId, bytes: &[u8]) -> Answer {
+    let (frame, size) = (Frame::encode(bytes, Compression::Zstd(1)), bytes.len() as u32);
+    let slices = vec![Slice { content, skip: 0, size }];
+    Answer::Shared { frame, slices }
 }
 
 fn find(repository: &Arc<Repository>, pattern: &[u8], reply: &mut Reply) -> Result<()> {

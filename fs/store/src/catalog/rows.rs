@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::frame::{Encoding, LARGEST_FRAME_HEADER};
-use crate::layout::{FileKind, GROUP};
+use crate::layout::{FRAME, FileKind, GROUP};
 use crate::meta::{decode_extents, decode_xattrs};
 use crate::tree_hash::Value;
 use crate::{ContentId, EntryId, Error, FileId, FolderId, Kind, Meta, Owner, Result, RunId, SnapshotId};
@@ -229,9 +229,10 @@ impl Run {
         let (file, kind, offset, encoding, position, frames, sum): (FileId, i64, i64, i64, Option<i64>, Vec<u8>, i64) =
             row;
         let decoded = (|| {
+            let longest = position.map_or(FRAME, |_| GROUP);
             let frames = frames
                 .chunks(FRAME_ROW)
-                .map(decode_frame_row)
+                .map(|row| decode_frame_row(row, longest))
                 .collect::<Option<Vec<_>>>()?;
             let (kind, encoding) = (FileKind::from_code(kind)?, Encoding::from_code(encoding)?);
             Some(Run::new(
@@ -307,14 +308,14 @@ fn encode_frame_rows(frames: &[FrameRow]) -> Vec<u8> {
     out
 }
 
-fn decode_frame_row(bytes: &[u8]) -> Option<FrameRow> {
+fn decode_frame_row(bytes: &[u8], longest: u64) -> Option<FrameRow> {
     let (stored, rest) = bytes.split_first_chunk()?;
     let (length, rest) = rest.split_first_chunk()?;
     let (check, rest) = rest.split_first_chunk()?;
     let value = rest.try_into().ok()?;
     let (stored, length) = (u32::from_le_bytes(*stored), u32::from_le_bytes(*length));
     // Whoever reads it makes room for both.
-    let is_frame = u64::from(length) <= GROUP && stored as usize <= length as usize + LARGEST_FRAME_HEADER;
+    let is_frame = u64::from(length) <= longest && stored as usize <= length as usize + LARGEST_FRAME_HEADER;
     is_frame.then_some(FrameRow {
         stored,
         length,

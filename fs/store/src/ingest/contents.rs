@@ -6,7 +6,7 @@ use crate::catalog::Content;
 use crate::frame::Frame;
 use crate::ingest::Ingest;
 use crate::ingest::rows::NewRow;
-use crate::layout::{GROUP, MEDIUM};
+use crate::layout::{GROUP, MEDIUM, SMALL};
 use crate::tree_hash::{self, Value, group_value};
 use crate::write::unify;
 use crate::{ContentId, Error, Hash, Result};
@@ -23,12 +23,12 @@ impl Ingest {
         let length: u64 = frames.iter().map(|frame| u64::from(frame.length)).sum();
         let shape_holds = match frames.len() {
             0 => false,
-            1 => true,
+            1 => contents.iter().all(|(_, size)| *size <= SMALL),
             _ => {
-                let whole = frames[..frames.len() - 1]
-                    .iter()
-                    .all(|frame| u64::from(frame.length) == GROUP);
-                contents.len() == 1 && length <= MEDIUM && whole
+                let (last, whole) = frames.split_last().expect("several");
+                let is_whole = |frame: &Frame| u64::from(frame.length) == GROUP;
+                let fit = whole.iter().all(is_whole) && u64::from(last.length) <= GROUP;
+                contents.len() == 1 && length <= MEDIUM && fit
             }
         };
         let total = contents.iter().try_fold(0u64, |sum, (_, size)| sum.checked_add(*size));
@@ -121,8 +121,41 @@ pub(super) fn mismatch(hash: &Hash) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Bench;
+    use crate::layout::FRAME;
+    use crate::testing::{Bench, noise};
     use crate::{Encoding, LargeOp};
+
+    #[test]
+    fn a_frame_holds_what_is_small_and_no_more_than_a_frame_does() {
+        let bench = Bench::new();
+        let mut ingest = bench.begin("host");
+        let group = GROUP as usize;
+        let mut told = |sizes: &[usize], cuts: &[usize]| {
+            let bytes = noise(1, sizes.iter().sum());
+            let (mut contents, mut frames, mut at) = (Vec::new(), Vec::new(), 0);
+            for size in sizes {
+                contents.push((Hash::of(&bytes[at..at + size]), *size as u64));
+                at += size;
+            }
+            let mut at = 0;
+            for length in cuts {
+                frames.push(Frame {
+                    encoding: Encoding::Raw,
+                    length: *length as u32,
+                    bytes: bytes[at..at + length].to_vec(),
+                });
+                at += length;
+            }
+            ingest.contents(&contents, frames)
+        };
+        let refused = |told: Result<()>| assert!(matches!(told, Err(Error::Refused(_))), "{told:?}");
+        told(&[group; 4], &[4 * group]).unwrap();
+        told(&[2 * group + 5], &[group, group, 5]).unwrap();
+        refused(told(&[group, group, group, group, 1], &[FRAME as usize + 1]));
+        // One that is more than a group has groups.
+        refused(told(&[group + 1], &[group + 1]));
+        refused(told(&[2 * group + 1], &[group, group + 1]));
+    }
 
     #[test]
     fn a_frame_that_does_not_decode_is_refused_and_no_damage() {

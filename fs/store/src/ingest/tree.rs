@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::catalog::{ALIVE, Content, Entry};
 use crate::ingest::Ingest;
 use crate::ingest::rows::NewRow;
-use crate::layout::SMALL;
+use crate::layout::TINY;
 use crate::paths::ABOVE_ROOT;
 use crate::tree::find_name;
 use crate::{ContentId, EntryId, Error, FolderId, Hash, Kind, Meta, Result, SnapshotId};
@@ -172,7 +172,7 @@ impl Ingest {
     /// Remembers that one content took the place of another.
     fn succeed(&mut self, old: &Entry, new: Option<ContentId>) {
         match (old.content, new) {
-            (Some(old_content), Some(new)) if old_content != new && old.size > SMALL => {
+            (Some(old_content), Some(new)) if old_content != new && old.size > TINY => {
                 self.successions.push((old_content, new));
             }
             _ => {}

@@ -16,7 +16,7 @@ use rusqlite::Connection;
 use crate::catalog::{Content, Run};
 use crate::frame::Frame;
 use crate::ingest::release;
-use crate::layout::{FileKind, GROUP};
+use crate::layout::{FRAME, FileKind};
 use crate::maintenance::Step;
 use crate::read::{Stretch, stored_frame};
 use crate::stops::Stop;
@@ -142,7 +142,7 @@ impl Repository {
                     content.hash
                 )));
             }
-            if block.bytes.len() + bytes.len() > GROUP as usize {
+            if block.bytes.len() + bytes.len() > FRAME as usize {
                 block.flush(writer, moves)?;
             }
             block.bytes.extend_from_slice(&bytes);
