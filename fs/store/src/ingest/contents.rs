@@ -41,6 +41,8 @@ impl Ingest {
             groups => verify_groups(contents[0], groups)?,
         };
         let new = self.unknown(contents)?;
+        let known = contents.iter().filter(|(hash, _)| !new.contains(hash));
+        self.were_here.extend(known.map(|(hash, _)| first_8(hash)));
         if new.is_empty() {
             return Ok(());
         }
@@ -96,6 +98,11 @@ impl Ingest {
     }
 }
 
+/// By this a content is remembered that may be gone before it is named.
+pub(super) fn first_8(hash: &Hash) -> [u8; 8] {
+    hash.0[..8].try_into().expect("8 of 32 bytes")
+}
+
 fn verify_groups((hash, size): (Hash, u64), groups: &[Vec<u8>]) -> Result<Vec<Value>> {
     let values: Vec<Value> = groups
         .iter()
@@ -122,7 +129,8 @@ pub(super) fn mismatch(hash: &Hash) -> Error {
 mod tests {
     use super::*;
     use crate::layout::FRAME;
-    use crate::testing::{Bench, noise};
+    use crate::testing::{Bench, file, noise};
+    use crate::{Body, Kind, Meta};
     use crate::{Encoding, LargeOp};
 
     #[test]
@@ -155,6 +163,25 @@ mod tests {
         // One that is more than a group has groups.
         refused(told(&[group + 1], &[group + 1]));
         refused(told(&[2 * group + 1], &[group, group + 1]));
+    }
+
+    #[test]
+    fn what_was_here_when_it_was_sent_and_is_forgotten_then_is_asked_for_again() {
+        let bench = Bench::new();
+        let bytes = noise(1, 5000);
+        let there = bench.push("one", |push| file(push, "file", &bytes));
+        let mut ingest = bench.begin("host");
+        ingest.enter(b"", Some(Meta::plain(Kind::Folder, 0o755))).unwrap();
+        file(&mut ingest, "first", &bytes);
+        bench.repository.forget(&[there.id]).unwrap();
+        let mut named = |name: &[u8], bytes: &[u8]| {
+            let (hash, size) = (Hash::of(bytes), bytes.len() as u64);
+            ingest.put(name, Meta::plain(Kind::File, 0o644), Some(Body { hash, size }), None)
+        };
+        let told = named(b"second", b"never sent");
+        assert!(matches!(told, Err(Error::Refused(_))), "{told:?}");
+        let told = named(b"third", &bytes);
+        assert!(matches!(told, Err(Error::Again(_))), "{told:?}");
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub use made::Made;
 pub(crate) use succession::{release, write_delta};
 pub use tree::Body;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, TransactionBehavior};
@@ -69,6 +69,9 @@ pub struct Ingest {
     rows: Rows,
     /// Contents of this push that are not in the catalog yet.
     recent: HashMap<Hash, ContentId>,
+    /// Contents that were sent and were here already, by what their names begin with: one that is forgotten before an
+    /// entry names it was no lie.
+    were_here: HashSet<[u8; 8]>,
     /// Contents that a path had, and the one that it has now.
     successions: Vec<(ContentId, ContentId)>,
     /// What a changed large content shares with the one before it.
@@ -166,6 +169,7 @@ impl Ingest {
             stack: Entered::default(),
             rows: Rows::default(),
             recent: HashMap::new(),
+            were_here: HashSet::new(),
             successions: Vec::new(),
             shared: HashMap::new(),
             matches_kept: 0,
