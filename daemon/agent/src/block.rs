@@ -35,7 +35,7 @@ impl Block {
         Ok(())
     }
 
-    /// Sends a content that is not small, and not large, after the block.
+    /// Sends a medium content after the block.
     pub fn medium(&mut self, destination: &mut Destination, hash: Hash, bytes: Vec<u8>) -> Result<()> {
         if self.waiting_bytes + bytes.len() > MOST_BYTES {
             self.flush(destination)?;

@@ -303,7 +303,7 @@ impl<'a> Push<'a> {
     }
 
     /// Whether the repository has a content, or this push has sent it.
-    /// Small ones of earlier pushes are not looked for: sending one again costs less.
+    /// Tiny ones of earlier pushes are not looked for: sending one again costs less.
     pub(crate) fn has(&self, hash: &Hash, size: u64) -> Result<bool, AgentError> {
         Ok(self.sent.contains(&short(hash)) || (size > TINY && self.state.knows(hash)?))
     }

@@ -237,7 +237,7 @@ impl State {
         self.next_folder - 1
     }
 
-    /// Whether a content that is not small is in the newest snapshot or was sent by this push.
+    /// Whether a content that is not tiny is in the newest snapshot or was sent by this push.
     pub fn knows(&self, hash: &Hash) -> rusqlite::Result<bool> {
         self.connection
             .prepare_cached("SELECT EXISTS (SELECT 1 FROM seen WHERE hash = ?1 AND size > 32768)")?

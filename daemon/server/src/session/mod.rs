@@ -18,6 +18,7 @@ mod push;
 mod question;
 #[cfg(test)]
 mod tests;
+mod verification;
 
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};

@@ -328,3 +328,36 @@ fn decode_frame_row(bytes: &[u8], longest: u64) -> Option<FrameRow> {
 pub fn stored_check(stored: &[u8]) -> [u8; 8] {
     blake3::hash(stored).as_bytes()[..8].try_into().expect("8 of 32 bytes")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Bench;
+
+    #[test]
+    fn a_row_of_a_frame_that_is_too_long_is_damage() {
+        let bench = Bench::new();
+        bench.sql("INSERT INTO files (id, kind, bytes, push, dead) VALUES (1, 0, 100, NULL, 0)");
+        let connection = bench.repository.connection().unwrap();
+        let cases = [
+            (None, FRAME, true),
+            (None, FRAME + 1, false),
+            (Some(0), GROUP, true),
+            (Some(0), GROUP + 1, false),
+        ];
+        for (id, (position, length, is_sound)) in (1..).map(RunId).zip(cases) {
+            let frame = FrameRow {
+                stored: 100,
+                length: length as u32,
+                check: [0; 8],
+                value: [0; 32],
+            };
+            let run = Run::new(id, FileId(1), FileKind::Pack, 0, Encoding::Zstd, position, vec![frame]);
+            run.insert(&connection).unwrap();
+            match Run::get(&connection, id) {
+                Ok(read) => assert!(is_sound && read == Some(run), "{position:?} {length}"),
+                Err(error) => assert!(!is_sound && error.is_damage(), "{position:?} {length}: {error}"),
+            }
+        }
+    }
+}

@@ -42,7 +42,7 @@ impl Ingest {
         };
         let new = self.unknown(contents)?;
         let known = contents.iter().filter(|(hash, _)| !new.contains(hash));
-        self.were_here.extend(known.map(|(hash, _)| first_8(hash)));
+        self.were_here.extend(known.map(|(hash, _)| beginning(hash)));
         if new.is_empty() {
             return Ok(());
         }
@@ -98,8 +98,8 @@ impl Ingest {
     }
 }
 
-/// By this a content is remembered that may be gone before it is named.
-pub(super) fn first_8(hash: &Hash) -> [u8; 8] {
+/// What a name begins with: enough to remember a content by of which nothing else is wanted.
+pub(super) fn beginning(hash: &Hash) -> [u8; 8] {
     hash.0[..8].try_into().expect("8 of 32 bytes")
 }
 
@@ -130,8 +130,7 @@ mod tests {
     use super::*;
     use crate::layout::FRAME;
     use crate::testing::{Bench, file, noise};
-    use crate::{Body, Kind, Meta};
-    use crate::{Encoding, LargeOp};
+    use crate::{Body, Encoding, Kind, LargeOp, Meta};
 
     #[test]
     fn a_frame_holds_what_is_small_and_no_more_than_a_frame_does() {

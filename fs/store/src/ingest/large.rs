@@ -25,7 +25,7 @@ use crate::catalog::{Content, Part, Run, parts};
 use crate::delta::{ReadAt, Shared};
 use crate::frame::Frame;
 use crate::ingest::Ingest;
-use crate::ingest::contents::{first_8, mismatch, received};
+use crate::ingest::contents::{beginning, mismatch, received};
 use crate::ingest::rows::NewRow;
 use crate::layout::{GROUP, LARGEST, SEGMENT, SEGMENT_GROUPS};
 use crate::read::{ContentReader, stored_frame};
@@ -197,7 +197,7 @@ impl Ingest {
         };
         let id = known.unwrap_or(large.id);
         if known.is_some() {
-            self.were_here.insert(first_8(&hash));
+            self.were_here.insert(beginning(&hash));
         } else {
             self.add_row(NewRow::Content(Content::whole(id, hash, large.size, None, 0)))?;
             for (segment, part) in large.parts.iter().enumerate() {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::catalog::{ALIVE, Content, Entry};
 use crate::ingest::Ingest;
-use crate::ingest::contents::first_8;
+use crate::ingest::contents::beginning;
 use crate::ingest::rows::NewRow;
 use crate::layout::TINY;
 use crate::paths::ABOVE_ROOT;
@@ -235,8 +235,9 @@ impl Ingest {
                 "content {} has {} bytes, not {}",
                 body.hash, content.size, body.size
             ))),
-            None if self.were_here.contains(&first_8(&body.hash)) => {
-                Err(Error::Again("a content was forgotten before it was referred to".into()))
+            None if self.were_here.contains(&beginning(&body.hash)) => {
+                let text = format!("content {} was forgotten before it was referred to", body.hash);
+                Err(Error::Again(text))
             }
             None => Err(Error::Refused(format!("content {} was never sent", body.hash))),
         }

@@ -72,3 +72,18 @@ fn groups_that_were_put_together_are_kept_when_the_push_dies_in_their_midst() {
     assert_eq!(back, image);
     assert_eq!(bench.repository.verify(true, &mut |_, _| Ok(())).unwrap().damages, []);
 }
+
+#[test]
+fn what_takes_the_place_of_a_group_is_compressed_with_less_work() {
+    let line = |i: u32| format!("{} of {} is {}\n", i * i % 977, i % 50, i * 7919 % 65_537);
+    let text: Vec<u8> = (0..12_000).flat_map(|i| line(i).into_bytes()).collect();
+    let bytes = &text[..GROUP as usize];
+    let groups = vec![Group::Put(bytes.to_vec())];
+    let settled = Settling::begin(groups, 0, GROUP, Compression::Zstd(3)).end();
+    let [Group::New(frame, value)] = &settled[..] else {
+        panic!("it is to be stored");
+    };
+    assert_eq!(frame, &Frame::encode(bytes, Compression::Zstd(1)));
+    assert_ne!(frame, &Frame::encode(bytes, Compression::Zstd(3)));
+    assert_eq!(value, &group_value(0, bytes));
+}
