@@ -199,11 +199,15 @@ fn what_was_forgotten_after_it_was_listed_is_stale_and_not_damaged() {
     let listed = File::open(view.path(&first.name, &folder)).unwrap();
     let within = PathBuf::from(format!("/proc/self/fd/{}", listed.as_raw_fd()));
     assert_eq!(fs::read_dir(&within).unwrap().count(), 2);
+    let open = File::open(within.join("large")).unwrap();
     stage.repository.forget(&[first.id]).unwrap();
+    stage.repository.sweep().unwrap();
     for name in ["small", "large"] {
         let error = File::open(within.join(name)).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(116), "{name}: {error}");
     }
+    let error = open.read_exact_at(&mut [0; 4096], 2 << 20).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(116), "{error}");
 }
 
 #[test]

@@ -270,16 +270,18 @@ def found_and_copied(this, name, here, before_copy=lambda: None):
 
 @contextmanager
 def floor(this, made):
-    """Where a mount shows the same files out of memory: the least that a mount costs here."""
+    """Where a mount shows the same files out of memory, at a path as long as in ours: the least that a mount costs here."""
     at = this.stage.folder / "floor-mount"
     at.mkdir(exist_ok=True)
-    with subprocess.Popen([Yore.binaries / "examples" / "floor", made.folder, at], stdout=subprocess.PIPE) as process:
+    below = Path("2026-01-01_00-00-00", *made.folder.parts[1:])
+    command = [Yore.binaries / "examples" / "floor", made.folder, at, below]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         # It says so when it serves.
         if not process.stdout.readline():
             raise meter.Failed("floor: it did not mount")
         drop_caches()
         try:
-            yield at
+            yield at / below
         finally:
             sh("umount", str(at))
 

@@ -1,7 +1,10 @@
 //! The least that a mount costs: a folder copied into memory and served read-only, with the settings of our mount and
 //! nothing behind them. What `contrib/bench/compare` holds our mount against.
 //!
-//!     floor FOLDER MOUNTPOINT        serves until it is unmounted; says "mounted" first
+//!     floor FOLDER MOUNTPOINT [BELOW]     serves until it is unmounted; says "mounted" first
+//!
+//! The folder is shown at the mountpoint, or at a path below it: a path is walked name by name, and who compares mounts
+//! gives them paths of the same length.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -33,13 +36,42 @@ struct Node {
 struct InMemory(Vec<Node>);
 
 impl InMemory {
-    fn copied(folder: &Path) -> io::Result<Self> {
+    /// A folder, below as many others as `below` has names.
+    fn copied(folder: &Path, below: &Path) -> io::Result<Self> {
         let mut all = InMemory(Vec::new());
-        all.add(folder, INodeNo::ROOT)?;
+        let mut parent = INodeNo::ROOT;
+        for name in below {
+            let number = all.add_empty(folder, parent)?;
+            let child = INodeNo(number.0 + 1);
+            all.put_into(number, name.to_owned(), child);
+            parent = number;
+        }
+        all.add(folder, parent)?;
         Ok(all)
     }
 
     fn add(&mut self, path: &Path, parent: INodeNo) -> io::Result<INodeNo> {
+        let number = self.add_empty(path, parent)?;
+        if self.node(number).attr.kind == FileType::Directory {
+            let mut names: Vec<PathBuf> = path.read_dir()?.map(|one| Ok(one?.path())).collect::<io::Result<_>>()?;
+            names.sort();
+            for below in names {
+                let child = self.add(&below, number)?;
+                let name = below.file_name().expect("it is in a folder").to_owned();
+                self.put_into(number, name, child);
+            }
+        }
+        Ok(number)
+    }
+
+    fn put_into(&mut self, folder: INodeNo, name: OsString, child: INodeNo) {
+        let node = &mut self.0[folder.0 as usize - 1];
+        node.children.push((name.clone(), child));
+        node.by_name.insert(name, child);
+    }
+
+    /// Adds what is at a path, a folder without what is in it.
+    fn add_empty(&mut self, path: &Path, parent: INodeNo) -> io::Result<INodeNo> {
         let found = path.symlink_metadata()?;
         let number = INodeNo(self.0.len() as u64 + 1);
         let kind = match found.file_type() {
@@ -76,17 +108,6 @@ impl InMemory {
                 _ => Vec::new(),
             },
         });
-        if kind == FileType::Directory {
-            let mut names: Vec<PathBuf> = path.read_dir()?.map(|one| Ok(one?.path())).collect::<io::Result<_>>()?;
-            names.sort();
-            for below in names {
-                let child = self.add(&below, number)?;
-                let name = below.file_name().expect("it is in a folder").to_owned();
-                let node = &mut self.0[number.0 as usize - 1];
-                node.children.push((name.clone(), child));
-                node.by_name.insert(name, child);
-            }
-        }
         Ok(number)
     }
 
@@ -205,9 +226,10 @@ impl Filesystem for InMemory {
 fn main() -> io::Result<()> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
     let (Some(folder), Some(mountpoint)) = (arguments.next(), arguments.next()) else {
-        return Err(io::Error::other("usage: floor FOLDER MOUNTPOINT"));
+        return Err(io::Error::other("usage: floor FOLDER MOUNTPOINT [BELOW]"));
     };
-    let files = InMemory::copied(&folder)?;
+    let below = arguments.next().unwrap_or_default();
+    let files = InMemory::copied(&folder, &below)?;
     let mut config = Config::default();
     config.mount_options = vec![MountOption::RO, MountOption::NoAtime, MountOption::DefaultPermissions];
     config.n_threads = Some(4);

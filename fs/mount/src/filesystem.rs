@@ -190,7 +190,7 @@ impl Filesystem for SnapshotFilesystem {
         let mut reply = Some(reply);
         let read = self.server.answer("read", ino, || {
             let handle = self.server.handles.get(fh)?;
-            Ok(handle.read(offset, size, |bytes| reply.take().map(|reply| reply.data(bytes)))?)
+            handle.read(offset, size, |bytes| reply.take().map(|reply| reply.data(bytes)))
         });
         if let (Err(errno), Some(reply)) = (read, reply) {
             reply.error(errno);

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fuser::{BackingId, Errno, FileHandle};
-use yore_store::{OpenContent, Result};
+use yore_store::{EntryId, OpenContent};
 
+use crate::fault::Fault;
 use crate::lock;
 use crate::tree::Tree;
 
@@ -21,7 +22,8 @@ thread_local! {
 /// One open file.
 pub(crate) struct Handle {
     /// Keeps its repository open, which may go out of use otherwise.
-    _tree: Arc<Tree>,
+    tree: Arc<Tree>,
+    entry: EntryId,
     /// Its bytes; `None` for an empty file.
     reader: Option<Box<dyn OpenContent>>,
     /// What the kernel reads past us; alive as long as the file is open.
@@ -31,9 +33,15 @@ pub(crate) struct Handle {
 impl Handle {
     /// A handle of an empty file (no reader), of one that we read, or of one that
     /// the kernel reads itself.
-    pub(crate) fn new(tree: Arc<Tree>, reader: Option<Box<dyn OpenContent>>, backing: Option<Arc<BackingId>>) -> Self {
+    pub(crate) fn new(
+        tree: Arc<Tree>,
+        entry: EntryId,
+        reader: Option<Box<dyn OpenContent>>,
+        backing: Option<Arc<BackingId>>,
+    ) -> Self {
         Handle {
-            _tree: tree,
+            tree,
+            entry,
             reader,
             backing,
         }
@@ -46,7 +54,7 @@ impl Handle {
 
     /// Reads up to `size` bytes, short only at the end of the file, and hands
     /// them to `give`.
-    pub(crate) fn read<T>(&self, offset: u64, size: u32, give: impl FnOnce(&[u8]) -> T) -> Result<T> {
+    pub(crate) fn read<T>(&self, offset: u64, size: u32, give: impl FnOnce(&[u8]) -> T) -> Result<T, Fault> {
         let Some(reader) = &self.reader else {
             return Ok(give(&[]));
         };
@@ -56,7 +64,8 @@ impl Handle {
             if buffer.len() < wanted {
                 buffer.resize(wanted, 0);
             }
-            let length = reader.read_at(offset, &mut buffer[..wanted])?;
+            let read = reader.read_at(offset, &mut buffer[..wanted]);
+            let length = read.map_err(|error| self.tree.not_read(self.entry, error))?;
             Ok(give(&buffer[..length]))
         })
     }

@@ -69,7 +69,7 @@ impl Server {
         let backing = reader
             .as_ref()
             .and_then(|reader| self.passthrough.open(node, &**reader, tree.passthrough, reply));
-        Ok(Arc::new(Handle::new(tree.clone(), reader, backing)))
+        Ok(Arc::new(Handle::new(tree.clone(), entry.id, reader, backing)))
     }
 
     /// The names of a node's xattrs, each with a NUL behind it.

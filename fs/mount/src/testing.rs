@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use yore_store::{
-    BaseValues, ContentId, Entry, EntryId, FolderId, Forgotten, Hash, History, LineId, Listing, OpenContent, Repaired,
-    Result, Snapshot, SnapshotId, Space, Stats, Swept, TellChange, TellFound, TellProgress, Verified, Version, Wanted,
+    BaseValues, ContentId, Entry, EntryId, FolderId, Forgotten, Hash, History, LineId, Listed, Listing, OpenContent,
+    Repaired, Result, Snapshot, SnapshotId, Space, Stats, Swept, TellChange, TellFound, TellProgress, Verified,
+    Version, Wanted,
 };
 
 /// A snapshot with this number and name.
@@ -73,10 +74,10 @@ impl History for Counted {
     fn root(&self, _: SnapshotId) -> Result<Entry> {
         unreachable!()
     }
-    fn folder(&self, _: SnapshotId, _: FolderId) -> Result<Option<Entry>> {
+    fn folder(&self, _: SnapshotId, _: FolderId) -> Result<Option<Listed>> {
         unreachable!()
     }
-    fn entry(&self, _: EntryId) -> Result<Option<Entry>> {
+    fn entry(&self, _: EntryId) -> Result<Option<Listed>> {
         unreachable!()
     }
     fn links(&self, _: SnapshotId, _: i64) -> Result<Vec<Entry>> {

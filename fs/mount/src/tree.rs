@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fuser::{Errno, FileAttr, INodeNo, Notifier};
-use yore_store::{Entry, Error, FolderId, History, Kind, OpenContent, Snapshot, SnapshotId};
+use yore_store::{Entry, EntryId, Error, FolderId, History, Kind, Listed, OpenContent, Snapshot, SnapshotId};
 
 use crate::attr::Look;
 use crate::cookie;
@@ -136,7 +136,7 @@ impl Tree {
                 })
             }
             node => Ok(Seen {
-                attr: self.hook.look.entry(id, &self.entry_of(node)?, 1),
+                attr: self.hook.look.entry(id, &*self.entry_of(node)?, 1),
                 ttl: FOREVER,
             }),
         }
@@ -173,7 +173,7 @@ impl Tree {
     }
 
     /// The entry behind a node; the root and `latest` have none.
-    pub(crate) fn entry(&self, id: INodeNo) -> Result<Option<Entry>, Fault> {
+    pub(crate) fn entry(&self, id: INodeNo) -> Result<Option<Listed>, Fault> {
         match self.node(id)? {
             Node::Root | Node::Latest(_) => Ok(None),
             node => self.entry_of(node).map(Some),
@@ -184,9 +184,14 @@ impl Tree {
     /// are not to be had, and that is no damage.
     pub(crate) fn open(&self, entry: &Entry) -> Result<Option<Box<dyn OpenContent>>, Fault> {
         let opened = entry.content.map(|content| self.repository.open(content, entry.size));
-        match opened.transpose() {
-            Err(error) if error.is_damage() && !self.repository.still_has(entry.id)? => Err(Errno::ESTALE.into()),
-            opened => Ok(opened?),
+        opened.transpose().map_err(|error| self.not_read(entry.id, error))
+    }
+
+    /// Why the bytes of a file cannot be had.
+    pub(crate) fn not_read(&self, entry: EntryId, error: Error) -> Fault {
+        match error.is_damage().then(|| self.repository.still_has(entry)) {
+            Some(Ok(false)) => Errno::ESTALE.into(),
+            _ => error.into(),
         }
     }
 
@@ -196,7 +201,7 @@ impl Tree {
             return Ok(self.snapshot(target)?.name.into_bytes());
         }
         let entry = self.entry(id)?.filter(|entry| entry.meta.kind == Kind::Symlink);
-        Ok(entry.ok_or(Errno::EINVAL)?.meta.target)
+        Ok(entry.ok_or(Errno::EINVAL)?.meta.target.clone())
     }
 
     /// A node's path, starting with a snapshot, for a message; if it cannot be
@@ -310,13 +315,18 @@ impl Tree {
     }
 
     /// The entry of a node below a snapshot; ESTALE if it was forgotten since.
-    fn entry_of(&self, node: Node) -> Result<Entry, Fault> {
+    fn entry_of(&self, node: Node) -> Result<Listed, Fault> {
         let entry = match node {
             Node::Root | Node::Latest(_) => None,
             Node::Entry(id) => self.repository.entry(id)?,
-            Node::Link { link, snapshot } => self.repository.links(snapshot, link)?.into_iter().next(),
+            Node::Link { link, snapshot } => self
+                .repository
+                .links(snapshot, link)?
+                .into_iter()
+                .next()
+                .map(Listed::from),
             Node::Folder { folder, snapshot } if self.snapshot(snapshot)?.root == folder => {
-                Some(self.repository.root(snapshot)?)
+                Some(self.repository.root(snapshot)?.into())
             }
             Node::Folder { folder, snapshot } => self.repository.folder(snapshot, folder)?,
         };
@@ -352,7 +362,7 @@ impl Tree {
 
 /// The names from below `root` down to an entry, found by going up. Of a way without end, which only a repository
 /// that lies has, the last ones.
-fn names_down_to(mut entry: Entry, root: FolderId, above: impl Fn(FolderId) -> Option<Entry>) -> Option<Vec<String>> {
+fn names_down_to(mut entry: Listed, root: FolderId, above: impl Fn(FolderId) -> Option<Listed>) -> Option<Vec<String>> {
     let mut names = Vec::new();
     while !entry.name.is_empty() {
         names.push(String::from_utf8_lossy(&entry.name).into_owned());
@@ -371,13 +381,13 @@ fn names_down_to(mut entry: Entry, root: FolderId, above: impl Fn(FolderId) -> O
 
 #[cfg(test)]
 mod tests {
-    use yore_store::{EntryId, Meta};
+    use yore_store::Meta;
 
     use super::*;
 
     /// A folder of this number in another.
-    fn folder(number: i64, within: i64) -> Entry {
-        Entry {
+    fn folder(number: i64, within: i64) -> Listed {
+        let folder = Entry {
             id: EntryId(number),
             folder: FolderId(within),
             name: format!("f{number}").into_bytes(),
@@ -388,7 +398,8 @@ mod tests {
             content: None,
             child: Some(FolderId(number)),
             link: None,
-        }
+        };
+        folder.into()
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fuser::{Errno, INodeNo, Notifier};
-use yore_store::{Entry, Space};
+use yore_store::{Listed, Space};
 
 use crate::fault::Fault;
 use crate::many::Many;
@@ -104,7 +104,7 @@ impl Place {
     }
 
     /// The entry behind a node; folders of ours and `latest` have none.
-    pub(crate) fn entry(&self, id: INodeNo) -> Result<Option<Entry>, Fault> {
+    pub(crate) fn entry(&self, id: INodeNo) -> Result<Option<Listed>, Fault> {
         match self {
             Place::Tree(tree) => tree.entry(id),
             Place::Above(_) => Ok(None),

@@ -71,7 +71,7 @@ pub use retention::{Policy, Verdict, Within};
 pub use stats::{DeltaStats, SnapshotStats, Stats};
 pub use sweep::Swept;
 pub use time::{Clock, StepClock, SystemClock};
-pub use tree::{LONGEST_PATH, Listing, find_name};
+pub use tree::{LONGEST_PATH, Listed, Listing, find_name};
 pub use tree_hash::{Value, from_groups, from_groups_and_segments, group_value, root as root_value, segment_value};
 pub use turnover::Turnover;
 pub use verify::{Damage, Verified, VerifiedShare};

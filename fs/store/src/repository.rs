@@ -26,7 +26,7 @@ use crate::catalog::{self, Access};
 use crate::error::IoContext;
 use crate::frame::Compression;
 use crate::layout::{self, FORMAT, FileKind};
-use crate::read::Caches;
+use crate::read::{Ahead, Caches};
 use crate::stops::Stop;
 use crate::time::{Clock, SystemClock};
 use crate::{Error, Result, half_made};
@@ -41,6 +41,7 @@ pub struct Repository {
     /// Stays open, so that its `data_version` can be compared from call to call.
     watcher: Mutex<Connection>,
     pub(crate) caches: Caches,
+    pub(crate) ahead: Ahead,
 }
 
 /// What `yore.toml` says.
@@ -132,6 +133,7 @@ impl Repository {
             connections: Mutex::default(),
             watcher,
             caches: Caches::new(cache),
+            ahead: Ahead::default(),
         })
     }
 

@@ -1,5 +1,6 @@
 //! Snapshots as trees: finding them, listing their folders, walking their paths.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::catalog::{ALIVE, ENTRY, Entry, Snapshot};
@@ -19,6 +20,39 @@ const USUAL_ATTRIBUTES: usize = 1 << 10;
 
 /// The entries of one folder in one snapshot, sorted by name, bytewise.
 pub type Listing = Vec<Entry>;
+
+/// A line of a listing, which it keeps in memory: an entry that need not be copied.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    listing: Arc<Listing>,
+    line: usize,
+}
+
+impl Listed {
+    /// The line of this number; panics where the listing has fewer.
+    pub fn at(listing: Arc<Listing>, line: usize) -> Self {
+        assert!(
+            line < listing.len(),
+            "a listing of {} has no line {line}",
+            listing.len()
+        );
+        Listed { listing, line }
+    }
+}
+
+impl From<Entry> for Listed {
+    fn from(entry: Entry) -> Self {
+        Listed::at(Arc::new(vec![entry]), 0)
+    }
+}
+
+impl Deref for Listed {
+    type Target = Entry;
+
+    fn deref(&self) -> &Entry {
+        &self.listing[self.line]
+    }
+}
 
 /// Finds a name in a listing.
 pub fn find_name<'a>(listing: &'a Listing, name: &[u8]) -> Option<&'a Entry> {

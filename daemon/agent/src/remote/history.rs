@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::{Arc, MutexGuard};
 
 use yore_store::{
-    BaseValues, ContentId, Entry, EntryId, Error, FolderId, Forgotten, GROUP, Hash, History, Kind, LARGEST, Listing,
-    NextPassage, OpenContent, Repaired, Result, Snapshot, SnapshotId, Space, Stats, Swept, TellChange, TellFound,
-    TellPassage, TellProgress, Verified, Version, Wanted, go_on,
+    BaseValues, ContentId, Entry, EntryId, Error, FolderId, Forgotten, GROUP, Hash, History, Kind, LARGEST, Listed,
+    Listing, NextPassage, OpenContent, Repaired, Result, Snapshot, SnapshotId, Space, Stats, Swept, TellChange,
+    TellFound, TellPassage, TellProgress, Verified, Version, Wanted, go_on,
 };
 use yore_wire::{Answer, MOST_NAMED, Question};
 
@@ -237,19 +237,21 @@ impl History for RemoteHistory {
         self.0.listings().keep_root(snapshot, &root);
         Ok(root)
     }
-    fn folder(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Option<Entry>> {
+    fn folder(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Option<Listed>> {
         if let Some(entry) = self.0.listings().kept.folder(snapshot, folder) {
             return Ok(Some(entry));
         }
-        self.0.entry(Question::Folder { snapshot, folder }, |entry| {
+        let found = self.0.entry(Question::Folder { snapshot, folder }, |entry| {
             entry.child == Some(folder)
-        })
+        })?;
+        Ok(found.map(Listed::from))
     }
-    fn entry(&self, id: EntryId) -> Result<Option<Entry>> {
+    fn entry(&self, id: EntryId) -> Result<Option<Listed>> {
         if let Some(entry) = self.0.listings().kept.entry(id) {
             return Ok(Some(entry));
         }
-        self.0.entry(Question::Entry { id }, |entry| entry.id == id)
+        let found = self.0.entry(Question::Entry { id }, |entry| entry.id == id)?;
+        Ok(found.map(Listed::from))
     }
     fn still_has(&self, id: EntryId) -> Result<bool> {
         Ok(self.0.entry(Question::Entry { id }, |entry| entry.id == id)?.is_some())

@@ -76,6 +76,15 @@ impl Content {
         Ok(rows.into_iter().flatten().collect())
     }
 
+    /// The contents that lie whole in a run and are committed.
+    pub fn in_run(connection: &Connection, run: RunId) -> Result<Vec<Self>> {
+        let mut statement =
+            connection.prepare_cached(&format!("{CONTENT} WHERE run = ?1 AND base IS NULL AND push IS NULL"))?;
+        let rows = statement.query_map([run], |row| Ok(Self::read(row).unwrap_or(None)))?;
+        let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+        Ok(rows.into_iter().flatten().collect())
+    }
+
     /// Writes the row; `map` of a delta whose stream is too long to be parsed at every opening.
     pub fn write(&self, connection: &Connection, map: Option<&[u8]>) -> Result<()> {
         connection

@@ -202,6 +202,15 @@ impl Run {
         self.starts[self.starts.len() - 1].1
     }
 
+    /// The runs behind `after` in a file, at most `most`, and whether their frames are named by themselves, as those of
+    /// small contents are.
+    pub fn behind(connection: &Connection, file: FileId, after: RunId, most: u32) -> Result<Vec<(RunId, bool)>> {
+        let mut statement = connection
+            .prepare_cached("SELECT id, position IS NULL FROM runs WHERE file = ?1 AND id > ?2 ORDER BY id LIMIT ?3")?;
+        let rows = statement.query_map((file, after, most), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// Reads one run; `None` if there is none of this number.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::{NextPassage, TellPassage, read_passages};
 use crate::error::IoContext;
-use crate::tree::find_name;
+use crate::tree::{Listed, find_name};
 use crate::{
     BaseValues, Change, ContentId, ContentReader, Entry, EntryId, Error, FolderId, Forgotten, Found, Hash, Listing,
     Repaired, Repository, Result, Snapshot, SnapshotId, Stats, Swept, Verified, Version,
@@ -99,9 +99,9 @@ pub trait History: Send + Sync {
     /// The entry of `/` in a snapshot.
     fn root(&self, snapshot: SnapshotId) -> Result<Entry>;
     /// The entry of a folder as it was in a snapshot; `None` if it was not.
-    fn folder(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Option<Entry>>;
+    fn folder(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Option<Listed>>;
     /// One entry by its number; when its life ends (`last`) may not be the latest word.
-    fn entry(&self, id: EntryId) -> Result<Option<Entry>>;
+    fn entry(&self, id: EntryId) -> Result<Option<Listed>>;
     /// Whether an entry has not been forgotten since it was seen: asked of the catalog, past what is remembered.
     fn still_has(&self, id: EntryId) -> Result<bool> {
         Ok(self.entry(id)?.is_some())
@@ -231,16 +231,16 @@ impl History for Arc<Repository> {
     fn root(&self, snapshot: SnapshotId) -> Result<Entry> {
         Repository::root(self, snapshot)
     }
-    fn folder(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Option<Entry>> {
+    fn folder(&self, snapshot: SnapshotId, folder: FolderId) -> Result<Option<Listed>> {
         match self.caches.folder(snapshot, folder) {
             Some(entry) => Ok(Some(entry)),
-            None => Repository::folder(self, snapshot, folder),
+            None => Ok(Repository::folder(self, snapshot, folder)?.map(Listed::from)),
         }
     }
-    fn entry(&self, id: EntryId) -> Result<Option<Entry>> {
+    fn entry(&self, id: EntryId) -> Result<Option<Listed>> {
         match self.caches.entry(id) {
             Some(entry) => Ok(Some(entry)),
-            None => Repository::entry(self, id),
+            None => Ok(Repository::entry(self, id)?.map(Listed::from)),
         }
     }
     fn still_has(&self, id: EntryId) -> Result<bool> {

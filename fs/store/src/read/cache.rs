@@ -10,13 +10,15 @@ use std::sync::{Arc, Mutex};
 use lru::LruCache;
 
 use super::listings::Listings;
-use crate::catalog::{Entry, Run};
-use crate::tree::Listing;
-use crate::{EntryId, FileId, FolderId, RunId, SnapshotId};
+use crate::catalog::{Content, Run};
+use crate::tree::{Listed, Listing};
+use crate::{ContentId, EntryId, FileId, FolderId, RunId, SnapshotId};
 
 /// Bytes that the caches of a repository keep, together, if nobody says otherwise.
 pub(crate) const CACHE_BYTES: usize = 64 << 20;
 const OPEN_FILES: usize = 128;
+/// About what a content takes in a cache.
+const CONTENT_BYTES: usize = 2 * size_of::<Content>() + 64;
 
 /// A cache that forgets what was used longest ago when its weights pass a bound.
 struct Weighted<K: Hash + Eq, V> {
@@ -64,6 +66,8 @@ pub(crate) struct Caches {
     frames: Mutex<Weighted<FrameKey, Arc<Vec<u8>>>>,
     listings: Mutex<Listings>,
     runs: Mutex<Weighted<RunId, Arc<Run>>>,
+    /// Small contents that lie in frames which were decoded ahead.
+    contents: Mutex<Weighted<ContentId, Content>>,
     files: Mutex<Weighted<FileId, Arc<File>>>,
     /// What the file of a frozen catalog looked like last.
     pub frozen_stamp: AtomicI64,
@@ -74,9 +78,10 @@ impl Caches {
     /// Caches that keep so many bytes together.
     pub fn new(bytes: usize) -> Self {
         Caches {
-            frames: Weighted::new(bytes / 2),
+            frames: Weighted::new(bytes / 32 * 15),
             listings: Mutex::new(Listings::new(bytes / 8 * 3)),
             runs: Weighted::new(bytes / 8),
+            contents: Weighted::new(bytes / 32),
             files: Weighted::new(OPEN_FILES),
             frozen_stamp: AtomicI64::new(0),
             bytes_read: AtomicI64::new(0),
@@ -110,13 +115,25 @@ impl Caches {
     }
 
     /// An entry that was listed lately; its `last` may have changed since.
-    pub fn entry(&self, id: EntryId) -> Option<Entry> {
+    pub fn entry(&self, id: EntryId) -> Option<Listed> {
         locked(&self.listings).entry(id)
     }
 
     /// The entry of a folder that was listed lately.
-    pub fn folder(&self, snapshot: SnapshotId, folder: FolderId) -> Option<Entry> {
+    pub fn folder(&self, snapshot: SnapshotId, folder: FolderId) -> Option<Listed> {
         locked(&self.listings).folder(snapshot, folder)
+    }
+
+    /// A content as it was when it was read last: it may lie elsewhere by now.
+    pub fn content(&self, id: ContentId) -> Option<Content> {
+        locked(&self.contents).get(&id)
+    }
+
+    pub fn keep_contents(&self, contents: Vec<Content>) {
+        let mut kept = locked(&self.contents);
+        for content in contents {
+            kept.put(content.id, content, CONTENT_BYTES);
+        }
     }
 
     pub fn run(&self, id: RunId) -> Option<Arc<Run>> {

@@ -28,7 +28,11 @@ impl Repository {
     /// # Errors
     /// [`Error::Damaged`] if the catalog's rows about it do not hold together.
     pub fn open_content(self: &Arc<Self>, id: ContentId) -> Result<ContentReader> {
-        let plan = load_again(self, id)?;
+        let plan = match self.caches.content(id) {
+            // If it lies elsewhere by now, reading looks again.
+            Some(content) => Plan::of_run(content),
+            None => load_again(self, id)?,
+        };
         Ok(ContentReader {
             repository: self.clone(),
             id,
@@ -212,6 +216,7 @@ impl ContentReader {
     fn read_small(&self, plan: &Plan, stretch: Stretch, offset: u64, buf: &mut [u8]) -> Result<(), FrameError> {
         let mut bytes = vec![0; stretch.length as usize];
         self.repository.read_stretch(stretch, 0, &mut bytes)?;
+        self.repository.goes_on_from(stretch.run);
         if Hash::of(&bytes) != plan.bottom.hash {
             return Err(Error::Damaged(format!("content {} is not what its name says", plan.bottom.hash)).into());
         }

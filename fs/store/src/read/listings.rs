@@ -11,7 +11,7 @@ use std::sync::Arc;
 use lru::LruCache;
 
 use crate::catalog::Entry;
-use crate::tree::Listing;
+use crate::tree::{Listed, Listing};
 use crate::{EntryId, FolderId, SnapshotId};
 
 /// About what an entry of a listing takes besides its name and its metadata: itself, the least that an allocator
@@ -51,12 +51,12 @@ impl Listings {
     }
 
     /// An entry, if a listing with it is kept; its `last` is as it was then.
-    pub fn entry(&self, id: EntryId) -> Option<Entry> {
+    pub fn entry(&self, id: EntryId) -> Option<Listed> {
         self.by_id.get(&id).map(at)
     }
 
     /// The entry of a folder in a snapshot, if a listing with it is kept.
-    pub fn folder(&self, snapshot: SnapshotId, folder: FolderId) -> Option<Entry> {
+    pub fn folder(&self, snapshot: SnapshotId, folder: FolderId) -> Option<Listed> {
         self.by_folder.get(&(snapshot, folder)).map(at)
     }
 
@@ -102,8 +102,8 @@ fn memory(entry: &Entry) -> usize {
     ENTRY_BYTES + entry.name.len() + entry.meta.memory()
 }
 
-fn at((listing, line): &Line) -> Entry {
-    listing[*line as usize].clone()
+fn at((listing, line): &Line) -> Listed {
+    Listed::at(listing.clone(), *line as usize)
 }
 
 #[cfg(test)]

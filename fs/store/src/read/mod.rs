@@ -1,5 +1,6 @@
 //! Reading contents: any range of any version, verified, touching only what it needs.
 
+mod ahead;
 mod cache;
 mod content;
 mod frames;
@@ -7,6 +8,7 @@ mod listings;
 mod plan;
 mod stored;
 
+pub(crate) use ahead::Ahead;
 pub(crate) use cache::{CACHE_BYTES, Caches};
 pub use content::ContentReader;
 pub(crate) use frames::{FrameError, is_lost, stored_frame};

@@ -64,7 +64,7 @@ impl Plan {
     }
 
     /// The plan for a whole content in one run.
-    fn of_run(content: Content) -> Plan {
+    pub fn of_run(content: Content) -> Plan {
         let whole = Whole::Stretch(Stretch {
             run: content.run.expect("asked before"),
             skip: content.skip,
