@@ -203,7 +203,7 @@ fn what_was_forgotten_after_it_was_listed_is_stale_and_not_damaged() {
     stage.repository.forget(&[first.id]).unwrap();
     stage.repository.sweep().unwrap();
     for name in ["small", "large"] {
-        let error = File::open(within.join(name)).unwrap_err();
+        let error = fs::read(within.join(name)).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(116), "{name}: {error}");
     }
     let error = open.read_exact_at(&mut [0; 4096], 2 << 20).unwrap_err();

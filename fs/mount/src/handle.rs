@@ -1,17 +1,22 @@
-//! Open files. This is the only table here that grows with use, and it shrinks
-//! with every close.
+//! Open files. Their table is the only one here that grows with use, and it shrinks
+//! with every close. Where the kernel does not say what is open, there is none.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use fuser::{BackingId, Errno, FileHandle};
+use fuser::{BackingId, Errno, FileHandle, INodeNo};
+use lru::LruCache;
 use yore_store::{EntryId, OpenContent};
 
 use crate::fault::Fault;
 use crate::lock;
 use crate::tree::Tree;
+
+/// So many files that are not opened are kept at hand: more than are read at a time.
+const MOST_AT_HAND: NonZero<usize> = NonZero::new(32).unwrap();
 
 thread_local! {
     /// A buffer a thread for the bytes between the store and the kernel: the
@@ -31,20 +36,27 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    /// A handle of an empty file (no reader), of one that we read, or of one that
-    /// the kernel reads itself.
-    pub(crate) fn new(
-        tree: Arc<Tree>,
-        entry: EntryId,
-        reader: Option<Box<dyn OpenContent>>,
-        backing: Option<Arc<BackingId>>,
-    ) -> Self {
+    /// A handle of an empty file (no reader), or of one that we read.
+    pub(crate) fn new(tree: Arc<Tree>, entry: EntryId, reader: Option<Box<dyn OpenContent>>) -> Self {
         Handle {
             tree,
             entry,
             reader,
-            backing,
+            backing: None,
         }
+    }
+
+    /// Has the kernel read it itself, if `open` says by what; that is told whether the files of its repository are
+    /// trusted.
+    pub(crate) fn back(&mut self, open: impl FnOnce(&dyn OpenContent, bool) -> Option<Arc<BackingId>>) {
+        if let Some(reader) = &self.reader {
+            self.backing = open(&**reader, self.tree.passthrough);
+        }
+    }
+
+    /// Its length in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.reader.as_ref().map_or(0, |reader| reader.size())
     }
 
     /// Whether there are bytes behind it.
@@ -105,9 +117,42 @@ impl<T> Handles<T> {
     }
 }
 
+/// Files that are read without being opened, by node: those that were read last.
+pub(crate) struct AtHand<T = Handle>(Mutex<LruCache<INodeNo, Arc<T>>>);
+
+impl<T> Default for AtHand<T> {
+    fn default() -> Self {
+        AtHand(Mutex::new(LruCache::new(MOST_AT_HAND)))
+    }
+}
+
+impl<T> AtHand<T> {
+    /// The file of a node, if it is kept.
+    pub(crate) fn get(&self, node: INodeNo) -> Option<Arc<T>> {
+        lock(&self.0).get(&node).cloned()
+    }
+
+    /// Keeps one, in the place of that which was read longest ago.
+    pub(crate) fn keep(&self, node: INodeNo, handle: &Arc<T>) {
+        // What was in its place is dropped after the lock was given back.
+        let _before = lock(&self.0).push(node, handle.clone());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_read_longest_ago_goes_from_the_hand() {
+        let at_hand = AtHand::<u64>::default();
+        let most = MOST_AT_HAND.get() as u64;
+        (1..=most).for_each(|node| at_hand.keep(INodeNo(node), &Arc::new(node)));
+        assert_eq!(at_hand.get(INodeNo(1)).as_deref(), Some(&1));
+        at_hand.keep(INodeNo(100), &Arc::new(100));
+        assert!(at_hand.get(INodeNo(2)).is_none() && at_hand.get(INodeNo(1)).is_some());
+        assert_eq!(at_hand.get(INodeNo(100)).as_deref(), Some(&100));
+    }
 
     #[test]
     fn the_table_holds_what_is_open_and_no_more() {

@@ -9,7 +9,7 @@ use yore_store::Kind;
 
 use crate::complain;
 use crate::fault::Fault;
-use crate::handle::{Handle, Handles};
+use crate::handle::{AtHand, Handle, Handles};
 use crate::passthrough::Passthrough;
 use crate::view::View;
 
@@ -19,6 +19,8 @@ pub(crate) struct Server {
     pub(crate) view: View,
     /// The open files.
     pub(crate) handles: Handles,
+    /// Of those that are not opened, the ones that were read last.
+    at_hand: AtHand,
     /// Who reads them.
     pub(crate) passthrough: Passthrough,
 }
@@ -29,6 +31,7 @@ impl Server {
         Server {
             view,
             handles: Handles::default(),
+            at_hand: AtHand::default(),
             passthrough: Passthrough::default(),
         }
     }
@@ -62,14 +65,29 @@ impl Server {
         if truncate || flags.acc_mode() != OpenAccMode::O_RDONLY {
             return Err(Errno::EROFS.into());
         }
+        let mut handle = self.handle(node)?;
+        handle.back(|reader, trusted| self.passthrough.open(node, reader, trusted, reply));
+        Ok(Arc::new(handle))
+    }
+
+    /// A file that the kernel reads without opening it, up to `end` by now. If there is more of it, it is kept at hand.
+    pub(crate) fn unopened(&self, node: INodeNo, end: u64) -> Result<Arc<Handle>, Fault> {
+        if let Some(handle) = self.at_hand.get(node) {
+            return Ok(handle);
+        }
+        let handle = Arc::new(self.handle(node)?);
+        if handle.size() > end {
+            self.at_hand.keep(node, &handle);
+        }
+        Ok(handle)
+    }
+
+    fn handle(&self, node: INodeNo) -> Result<Handle, Fault> {
         let place = self.view.place(node)?;
         let entry = place.entry(node)?.filter(|entry| entry.meta.kind == Kind::File);
         let (tree, entry) = (place.tree()?, entry.ok_or(Errno::EINVAL)?);
         let reader = tree.open(&entry)?;
-        let backing = reader
-            .as_ref()
-            .and_then(|reader| self.passthrough.open(node, &**reader, tree.passthrough, reply));
-        Ok(Arc::new(Handle::new(tree.clone(), entry.id, reader, backing)))
+        Ok(Handle::new(tree.clone(), entry.id, reader))
     }
 
     /// The names of a node's xattrs, each with a NUL behind it.
