@@ -35,7 +35,7 @@ impl OpenContent for ContentReader {
         ContentReader::size(self)
     }
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-        ContentReader::read_at(self, offset, buffer)
+        self.read_going_on(offset, buffer)
     }
     fn raw_file(&self) -> Result<Option<File>> {
         ContentReader::raw_file(self)

@@ -111,7 +111,7 @@ mod tests {
     fn read(repository: &Arc<Repository>, (content, _): (ContentId, RunId)) -> Vec<u8> {
         let reader = repository.open_content(content).unwrap();
         let mut bytes = vec![0; reader.size() as usize];
-        reader.read_at(0, &mut bytes).unwrap();
+        reader.read_going_on(0, &mut bytes).unwrap();
         bytes
     }
 

@@ -97,6 +97,16 @@ impl ContentReader {
         Ok(length)
     }
 
+    /// The same for who may go on to the contents behind it, one after the other: those are decoded ahead.
+    pub(crate) fn read_going_on(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        let length = self.read_at(offset, buf)?;
+        match &self.plan().whole {
+            Whole::Stretch(stretch) if stretch.length <= GROUP => self.repository.goes_on_from(stretch.run),
+            _ => {}
+        }
+        Ok(length)
+    }
+
     /// Does something by the plan; where what it names is gone, by the plan as it is now.
     pub(super) fn looking_again<T>(&self, mut act: impl FnMut(&Plan) -> Result<T, FrameError>) -> Result<T> {
         let mut plan = self.plan();
@@ -216,7 +226,6 @@ impl ContentReader {
     fn read_small(&self, plan: &Plan, stretch: Stretch, offset: u64, buf: &mut [u8]) -> Result<(), FrameError> {
         let mut bytes = vec![0; stretch.length as usize];
         self.repository.read_stretch(stretch, 0, &mut bytes)?;
-        self.repository.goes_on_from(stretch.run);
         if Hash::of(&bytes) != plan.bottom.hash {
             return Err(Error::Damaged(format!("content {} is not what its name says", plan.bottom.hash)).into());
         }
