@@ -1,16 +1,22 @@
-//! Frames of small contents, decoded before they are asked for.
+//! What comes next for who reads one thing after the other.
 //!
 //! Who copies a folder takes its small files in about the order in which they came, so one frame after the other, and
-//! waits for each answer. Meanwhile another processor decodes the frame behind the one that he is at. Of what is read
-//! here and there nothing is decoded ahead.
+//! waits for each answer. Meanwhile another processor decodes the frame behind the one that he is at. Who reads an old
+//! version from end to end takes its literals from as many files as there were versions since: the disk is asked for
+//! those early. Of what is read here and there nothing is read ahead.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::num::NonZero;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 
+use rustix::fs::{Advice, fadvise};
+
 use crate::catalog::{Content, Run};
+use crate::delta::Source;
 use crate::read::FrameError;
+use crate::read::plan::{Plan, Stretch};
 use crate::{Repository, RunId};
 
 /// Of so many runs before one, one has just been read where a reader goes forward: segments of large contents may lie
@@ -20,13 +26,31 @@ const NEAR: i64 = 8;
 /// Frames of a large content that are decoded ahead: as much as the kernel asks for at once.
 const FRAMES: usize = 8;
 
+/// Bytes of an old version whose literals the disk is asked for early.
+const WINDOW: u64 = 8 << 20;
+
+/// What is to be read ahead.
+enum Wanted {
+    /// What lies behind a run in its pack, decoded.
+    Behind(RunId),
+    /// The literals from one offset of a version to another, read from the disk.
+    Literals(Arc<Plan>, u64, u64),
+}
+
 /// What is read ahead in one repository.
 #[derive(Default)]
 pub(crate) struct Ahead {
     /// The run that was read from last.
     at: AtomicI64,
-    /// To the thread that decodes, which begins with the first reader who goes forward; `None` if there is none to be had.
-    wanted: OnceLock<Option<SyncSender<RunId>>>,
+    /// To the thread that does it, which begins with the first reader who goes forward; `None` if there is none to be had.
+    wanted: OnceLock<Option<SyncSender<Wanted>>>,
+}
+
+/// How far a content is read, and read ahead.
+#[derive(Default)]
+pub(super) struct Progress {
+    read: AtomicU64,
+    ahead: AtomicU64,
 }
 
 impl Repository {
@@ -38,11 +62,33 @@ impl Repository {
             return;
         }
         let mut before = (run.0 - NEAR).max(1)..run.0;
-        let forward = before.contains(&last) || before.any(|run| self.caches.has_frame(RunId(run), 0));
-        let wanted = || self.ahead.wanted.get_or_init(|| begin(Arc::downgrade(self)));
-        if let Some(wanted) = forward.then(wanted).and_then(Option::as_ref) {
-            // Where it is at another one still, it is behind, and of no use here.
-            let _ = wanted.try_send(run);
+        if before.contains(&last) || before.any(|run| self.caches.has_frame(RunId(run), 0)) {
+            self.read_ahead(Wanted::Behind(run));
+        }
+    }
+
+    /// Takes note that an old version is read from one offset to another, and has the literals behind that read from
+    /// the disk if the reader goes forward.
+    pub(super) fn goes_on_within(self: &Arc<Self>, plan: &Arc<Plan>, progress: &Progress, from: u64, to: u64) {
+        let ahead = progress.ahead.load(Ordering::Relaxed);
+        // Several threads may read on at once, a bit here and a bit there.
+        let forward = progress.read.swap(to, Ordering::Relaxed) == from || (from..ahead).contains(&to);
+        let until = to + WINDOW;
+        if forward && ahead < to + WINDOW / 2 && self.read_ahead(Wanted::Literals(plan.clone(), ahead.max(to), until)) {
+            progress.ahead.store(until, Ordering::Relaxed);
+        }
+    }
+
+    /// Has it done, unless something else is being done still: then it is behind, and of no use here.
+    fn read_ahead(self: &Arc<Self>, what: Wanted) -> bool {
+        let wanted = self.ahead.wanted.get_or_init(|| begin(Arc::downgrade(self)));
+        wanted.as_ref().is_some_and(|wanted| wanted.try_send(what).is_ok())
+    }
+
+    fn do_ahead(&self, what: Wanted) -> Result<(), FrameError> {
+        match what {
+            Wanted::Behind(run) => self.decode_behind(run),
+            Wanted::Literals(plan, from, to) => self.ask_for_literals(&plan, from, to),
         }
     }
 
@@ -62,21 +108,51 @@ impl Repository {
         }
         Ok(())
     }
+
+    /// Has the kernel read what a version takes from the streams of deltas.
+    fn ask_for_literals(&self, plan: &Plan, from: u64, to: u64) -> Result<(), FrameError> {
+        // Where maps stay apart there may be an extent for each byte.
+        let map = plan.map.as_ref().filter(|map| map.is_composed());
+        for extent in map.iter().flat_map(|map| map.slice(from, to - from)) {
+            let Source::Literal { content, at } = extent.source else {
+                continue;
+            };
+            if let Some(stream) = plan.streams.get(&content) {
+                self.ask_for(*stream, at, extent.len)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the kernel read the frames of `length` bytes, which begin `offset` bytes into a stretch.
+    fn ask_for(&self, stretch: Stretch, offset: u64, length: u64) -> Result<(), FrameError> {
+        let run = self.run(stretch.run)?;
+        let start = stretch.skip.saturating_add(offset);
+        let first = run.starts.partition_point(|&(_, decoded)| decoded <= start) - 1;
+        let behind = run
+            .starts
+            .partition_point(|&(_, decoded)| decoded < start.saturating_add(length));
+        let [from, to] = [first, behind.min(run.frames.len())].map(|index| run.starts[index].0);
+        if let Some(length) = NonZero::new(to.saturating_sub(from)) {
+            let _ = fadvise(&*self.file_of(&run)?, run.offset + from, Some(length), Advice::WillNeed);
+        }
+        Ok(())
+    }
 }
 
 /// Begins the thread, which ends with the repository.
-fn begin(repository: Weak<Repository>) -> Option<SyncSender<RunId>> {
-    let (wanted, runs) = sync_channel(1);
-    let decode = move || decode_all(&repository, &runs);
-    let thread = thread::Builder::new().name("yore-ahead".into()).spawn(decode);
+fn begin(repository: Weak<Repository>) -> Option<SyncSender<Wanted>> {
+    let (wanted, what) = sync_channel(1);
+    let work = move || read_all(&repository, &what);
+    let thread = thread::Builder::new().name("yore-ahead".into()).spawn(work);
     thread.is_ok().then_some(wanted)
 }
 
-fn decode_all(repository: &Weak<Repository>, runs: &Receiver<RunId>) {
-    for run in runs {
+fn read_all(repository: &Weak<Repository>, wanted: &Receiver<Wanted>) {
+    for what in wanted {
         let Some(repository) = repository.upgrade() else { return };
         // Who asks for it is told what is wrong with it.
-        let _ = repository.decode_behind(run);
+        let _ = repository.do_ahead(what);
     }
 }
 
@@ -126,7 +202,7 @@ mod tests {
         read(&repository, two);
         let wanted = repository.ahead.wanted.get().unwrap();
         // Once this is accepted twice, what was wanted first is done.
-        (0..2).for_each(|_| wanted.as_ref().unwrap().send(one.1).unwrap());
+        (0..2).for_each(|_| wanted.as_ref().unwrap().send(Wanted::Behind(one.1)).unwrap());
         assert!(repository.caches.has_frame(large.1, 0) && repository.caches.has_frame(large.1, 2));
         assert!(repository.caches.has_frame(three.1, 0) && !repository.caches.has_frame(four.1, 0));
         assert!(repository.caches.content(three.0).is_some());
@@ -141,6 +217,36 @@ mod tests {
             read(&repository, content(&bench, &format!("f{number:02}")));
         }
         assert!(repository.ahead.wanted.get().is_none());
+    }
+
+    #[test]
+    fn literals_are_asked_for_by_who_reads_an_old_version_on() {
+        let bench = Bench::new();
+        let old = noise(1, 1 << 20);
+        let mut new = old.clone();
+        new[300_000..400_000].fill(7);
+        for version in [&old, &new] {
+            bench.push("host", |push| file(push, "file", version));
+        }
+        let repository = bench.reopened();
+        let reader = || repository.open_hash(&crate::Hash::of(&old)).unwrap();
+        let mut bytes = vec![0; 100_000];
+        let read = |reader: &crate::ContentReader, at: usize, bytes: &mut [u8]| {
+            assert_eq!(reader.read_going_on(at as u64, bytes).unwrap(), bytes.len());
+            assert!(*bytes == old[at..at + bytes.len()]);
+            reader.progress.ahead.load(Ordering::Relaxed)
+        };
+        let jumping = reader();
+        assert_eq!(read(&jumping, 500_000, &mut bytes), 0);
+        assert_eq!(read(&jumping, 200_000, &mut bytes), 0);
+        assert!(repository.ahead.wanted.get().is_none());
+        assert_eq!(read(&jumping, 300_000, &mut bytes), 400_000 + WINDOW);
+        let plan = jumping.plan();
+        repository.ask_for_literals(&plan, 0, 1 << 20).unwrap();
+        repository.ask_for_literals(&plan, 1 << 20, 2 << 20).unwrap();
+        // The thread may be at what was wanted before; then the next one asks again.
+        let asked = std::iter::repeat_with(|| read(&reader(), 0, &mut bytes)).find(|ahead| *ahead > 0);
+        assert_eq!(asked, Some(100_000 + WINDOW));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::delta::{ReadAt, Source};
 use crate::frame::Encoding;
 use crate::layout::{FileKind, GROUP, SEGMENT};
 use crate::read::FrameError;
+use crate::read::ahead::Progress;
 use crate::read::plan::{Plan, Stretch, Whole};
 use crate::{ContentId, Error, Hash, Repository, Result};
 
@@ -20,6 +21,7 @@ pub struct ContentReader {
     pub(super) repository: Arc<Repository>,
     id: ContentId,
     plan: RwLock<Arc<Plan>>,
+    pub(super) progress: Progress,
 }
 
 impl Repository {
@@ -37,6 +39,7 @@ impl Repository {
             repository: self.clone(),
             id,
             plan: RwLock::new(Arc::new(plan)),
+            progress: Progress::default(),
         })
     }
 
@@ -100,8 +103,11 @@ impl ContentReader {
     /// The same for who may go on to the contents behind it, one after the other: those are decoded ahead.
     pub(crate) fn read_going_on(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
         let length = self.read_at(offset, buf)?;
-        match &self.plan().whole {
-            Whole::Stretch(stretch) if stretch.length <= GROUP => self.repository.goes_on_from(stretch.run),
+        let plan = self.plan();
+        let end = offset + length as u64;
+        match (&plan.whole, &plan.map) {
+            (Whole::Stretch(stretch), _) if stretch.length <= GROUP => self.repository.goes_on_from(stretch.run),
+            (_, Some(_)) => self.repository.goes_on_within(&plan, &self.progress, offset, end),
             _ => {}
         }
         Ok(length)
