@@ -16,7 +16,7 @@ use crate::lock;
 use crate::tree::Tree;
 
 /// So many files that are not opened are kept at hand: more than are read at a time.
-const MOST_AT_HAND: NonZero<usize> = NonZero::new(32).unwrap();
+const MOST_AT_HAND: NonZero<usize> = NonZero::new(16).unwrap();
 
 thread_local! {
     /// A buffer a thread for the bytes between the store and the kernel: the
@@ -137,6 +137,11 @@ impl<T> AtHand<T> {
         // What was in its place is dropped after the lock was given back.
         let _before = lock(&self.0).push(node, handle.clone());
     }
+
+    /// Forgets one: it was read to its end.
+    pub(crate) fn forget(&self, node: INodeNo) {
+        let _gone = lock(&self.0).pop(&node);
+    }
 }
 
 #[cfg(test)]
@@ -152,6 +157,8 @@ mod tests {
         at_hand.keep(INodeNo(100), &Arc::new(100));
         assert!(at_hand.get(INodeNo(2)).is_none() && at_hand.get(INodeNo(1)).is_some());
         assert_eq!(at_hand.get(INodeNo(100)).as_deref(), Some(&100));
+        at_hand.forget(INodeNo(100));
+        assert!(at_hand.get(INodeNo(100)).is_none());
     }
 
     #[test]

@@ -70,9 +70,14 @@ impl Server {
         Ok(Arc::new(handle))
     }
 
-    /// A file that the kernel reads without opening it, up to `end` by now. If there is more of it, it is kept at hand.
+    /// A file that the kernel reads without opening it, up to `end` by now. As long as there is more of it, it is kept
+    /// at hand.
     pub(crate) fn unopened(&self, node: INodeNo, end: u64) -> Result<Arc<Handle>, Fault> {
         if let Some(handle) = self.at_hand.get(node) {
+            if handle.size() <= end {
+                // How to read an old version may take megabytes of memory.
+                self.at_hand.forget(node);
+            }
             return Ok(handle);
         }
         let handle = Arc::new(self.handle(node)?);
