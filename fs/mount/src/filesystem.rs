@@ -93,8 +93,8 @@ impl Filesystem for SnapshotFilesystem {
         }
         // Where the kernel never reads past us, it need not tell us what is open: two requests fewer of the six that
         // it makes for a file that is copied.
-        let unopened = config.capabilities().contains(InitFlags::FUSE_NO_OPEN_SUPPORT);
-        self.opens = self.server.view.wants_passthrough() || !unopened;
+        let may_do_without = config.capabilities().contains(InitFlags::FUSE_NO_OPEN_SUPPORT);
+        self.opens = self.server.view.wants_passthrough() || !may_do_without;
         Ok(())
     }
 

@@ -28,6 +28,7 @@ thread_local! {
 pub(crate) struct Handle {
     /// Keeps its repository open, which may go out of use otherwise.
     tree: Arc<Tree>,
+    /// Whose bytes they are.
     entry: EntryId,
     /// Its bytes; `None` for an empty file.
     reader: Option<Box<dyn OpenContent>>,

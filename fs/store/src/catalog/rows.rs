@@ -192,6 +192,11 @@ impl Run {
         }
     }
 
+    /// The number of the frame that a decoded byte lies in; that of the last and one if there is none.
+    pub fn frame_at(&self, decoded: u64) -> usize {
+        self.starts.partition_point(|&(_, start)| start <= decoded) - 1
+    }
+
     /// Stored bytes.
     pub fn bytes(&self) -> u64 {
         self.starts[self.starts.len() - 1].0

@@ -128,12 +128,13 @@ impl Repository {
     fn ask_for(&self, stretch: Stretch, offset: u64, length: u64) -> Result<(), FrameError> {
         let run = self.run(stretch.run)?;
         let start = stretch.skip.saturating_add(offset);
-        let first = run.starts.partition_point(|&(_, decoded)| decoded <= start) - 1;
-        let behind = run
-            .starts
-            .partition_point(|&(_, decoded)| decoded < start.saturating_add(length));
-        let [from, to] = [first, behind.min(run.frames.len())].map(|index| run.starts[index].0);
-        if let Some(length) = NonZero::new(to.saturating_sub(from)) {
+        let end = start.saturating_add(length).min(run.length());
+        if start >= end {
+            return Ok(());
+        }
+        let from = run.starts[run.frame_at(start)].0;
+        let to = run.starts[run.frame_at(end - 1) + 1].0;
+        if let Some(length) = NonZero::new(to - from) {
             let _ = fadvise(&*self.file_of(&run)?, run.offset + from, Some(length), Advice::WillNeed);
         }
         Ok(())

@@ -57,7 +57,7 @@ impl Repository {
             return Err(Error::Damaged(format!("catalog: run {} is shorter than what lies in it", run.id)).into());
         }
         let mut done = 0;
-        let mut index = run.starts.partition_point(|&(_, decoded)| decoded <= start) - 1;
+        let mut index = run.frame_at(start);
         while done < buf.len() {
             let from = (start + done as u64 - run.starts[index].1) as usize;
             let length = run.frames[index].length as usize;
@@ -103,6 +103,9 @@ impl ContentReader {
     /// The same for who may go on to the contents behind it, one after the other: those are decoded ahead.
     pub(crate) fn read_going_on(&self, offset: u64, buf: &mut [u8]) -> Result<usize> {
         let length = self.read_at(offset, buf)?;
+        if length == 0 {
+            return Ok(0);
+        }
         let plan = self.plan();
         let end = offset + length as u64;
         match (&plan.whole, &plan.map) {

@@ -108,7 +108,7 @@ impl ContentReader {
             return None;
         };
         let run = self.repository.run(stretch.run).ok()?;
-        let index = run.starts.partition_point(|&(_, decoded)| decoded <= stretch.skip) - 1;
+        let index = run.frame_at(stretch.skip);
         let (row, start) = (run.frames.get(index)?, run.starts[index].1);
         let fits = stretch.skip - start + stretch.length <= u64::from(row.length);
         let slice = Slice {
