@@ -130,3 +130,44 @@ impl Server {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use yore_store::EntryId;
+
+    use super::*;
+    use crate::attr::Look;
+    use crate::node::{Node, Numbering};
+    use crate::testing::{Counted, FILE_BYTES};
+    use crate::tree::{FOREVER, Hook, Tree};
+
+    #[test]
+    fn a_file_that_is_not_opened_is_at_hand_until_it_is_read_to_its_end() {
+        let counted = Arc::new(Counted::new(true));
+        let hook = Hook {
+            numbering: Numbering::ONLY,
+            above: INodeNo::ROOT,
+            path: String::new(),
+            look: Look {
+                uid: 0,
+                gid: 0,
+                own: false,
+            },
+            names: FOREVER,
+            trust_disk: false,
+        };
+        let server = Server::new(View::One(Arc::new(Tree::new(counted.clone(), hook).unwrap())));
+        let read = |file, end| {
+            let node = Numbering::ONLY.pack(Node::Entry(EntryId(file))).unwrap();
+            assert_eq!(server.unopened(node, end).unwrap().size(), FILE_BYTES);
+            counted.opened.load(Ordering::Relaxed)
+        };
+        let piece = 1 << 20;
+        let to_the_end = [1, 2, 3].map(|pieces| read(1, pieces * piece));
+        assert_eq!(to_the_end, [1, 1, 1]);
+        assert_eq!(read(1, piece), 2, "it begins anew");
+        assert_eq!([read(2, FILE_BYTES), read(2, FILE_BYTES)], [3, 4], "all of it at once");
+    }
+}

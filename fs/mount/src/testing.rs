@@ -1,13 +1,13 @@
-//! A repository for tests: a list of snapshots and nothing in them.
+//! A repository for tests: a list of snapshots, and files of zeros by any number.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use yore_store::{
-    BaseValues, ContentId, Entry, EntryId, FolderId, Forgotten, Hash, History, LineId, Listed, Listing, OpenContent,
-    Repaired, Result, Snapshot, SnapshotId, Space, Stats, Swept, TellChange, TellFound, TellProgress, Verified,
-    Version, Wanted,
+    BaseValues, ContentId, Entry, EntryId, FolderId, Forgotten, Hash, History, Kind, LineId, Listed, Listing, Meta,
+    OpenContent, Repaired, Result, Snapshot, SnapshotId, Space, Stats, Swept, TellChange, TellFound, TellProgress,
+    Verified, Version, Wanted,
 };
 
 /// A snapshot with this number and name.
@@ -31,6 +31,23 @@ pub(crate) fn snapshot(id: i64, name: &str) -> Snapshot {
     }
 }
 
+/// Bytes in each file.
+pub(crate) const FILE_BYTES: u64 = 3 << 20;
+
+/// A content of zeros.
+struct Zeros(u64);
+
+impl OpenContent for Zeros {
+    fn size(&self) -> u64 {
+        self.0
+    }
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let length = self.0.saturating_sub(offset).min(buffer.len() as u64) as usize;
+        buffer[..length].fill(0);
+        Ok(length)
+    }
+}
+
 /// A repository with as many snapshots as its version says, named by their numbers.
 pub(crate) struct Counted {
     /// Whether it is on this machine.
@@ -39,6 +56,8 @@ pub(crate) struct Counted {
     pub(crate) version: AtomicI64,
     /// How often it was asked for its version.
     pub(crate) asked: AtomicUsize,
+    /// How often a content was opened.
+    pub(crate) opened: AtomicUsize,
     /// What happens while it answers with its snapshots.
     pub(crate) meanwhile: Box<dyn Fn() + Send + Sync>,
 }
@@ -50,6 +69,7 @@ impl Counted {
             is_here,
             version: AtomicI64::new(1),
             asked: AtomicUsize::new(0),
+            opened: AtomicUsize::new(0),
             meanwhile: Box::new(|| ()),
         }
     }
@@ -77,8 +97,20 @@ impl History for Counted {
     fn folder(&self, _: SnapshotId, _: FolderId) -> Result<Option<Listed>> {
         unreachable!()
     }
-    fn entry(&self, _: EntryId) -> Result<Option<Listed>> {
-        unreachable!()
+    fn entry(&self, id: EntryId) -> Result<Option<Listed>> {
+        let entry = Entry {
+            id,
+            folder: FolderId(1),
+            name: id.to_string().into_bytes(),
+            first: SnapshotId(1),
+            last: SnapshotId(1),
+            meta: Meta::plain(Kind::File, 0o644),
+            size: FILE_BYTES,
+            content: Some(ContentId(id.0)),
+            child: None,
+            link: None,
+        };
+        Ok(Some(entry.into()))
     }
     fn links(&self, _: SnapshotId, _: i64) -> Result<Vec<Entry>> {
         unreachable!()
@@ -86,8 +118,9 @@ impl History for Counted {
     fn list(&self, _: SnapshotId, _: FolderId) -> Result<Arc<Listing>> {
         unreachable!()
     }
-    fn open(&self, _: ContentId, _: u64) -> Result<Box<dyn OpenContent>> {
-        unreachable!()
+    fn open(&self, _: ContentId, size: u64) -> Result<Box<dyn OpenContent>> {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(Zeros(size)))
     }
     fn space(&self) -> Result<Space> {
         unreachable!()
