@@ -1,6 +1,7 @@
 //! `yore restore`: puts files of a snapshot back on a disk.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -96,11 +97,15 @@ pub fn run(context: &Context, args: &Restore) -> Result<Status> {
     let repository = context.open()?;
     let (snapshot, entry) = args.what.find(&*repository)?;
     let meter = Meter::new("restore", context.global.quiet);
-    if meter.is_shown() && args.include.is_empty() {
-        let (items, bytes) = below(&*repository, &snapshot, &entry)?;
-        meter.expect(items, bytes);
-    }
-    let report = backend::restore(&*repository, &snapshot, &args.what.path, &args.dest, args, &meter)?;
+    let restore = || backend::restore(&*repository, &snapshot, &args.what.path, &args.dest, args, &meter);
+    let report = match meter.is_shown() && args.include.is_empty() {
+        true if is_all(&snapshot.roots, &args.what.path) => {
+            meter.expect(snapshot.files + snapshot.folders + snapshot.others, snapshot.bytes);
+            restore()
+        }
+        true => counting(&*repository, &snapshot, &entry, &meter, restore),
+        false => restore(),
+    }?;
     drop(meter);
     print(context, &report)?;
     for line in explained(&report.errors, true) {
@@ -116,12 +121,51 @@ pub fn run(context: &Context, args: &Restore) -> Result<Status> {
 /// Folders that may wait to be counted; what is beyond that is not.
 const MOST_FOLDERS: usize = 1 << 24;
 
-/// How many things are at and below an entry, and their bytes.
-fn below(repository: &dyn History, snapshot: &Snapshot, entry: &Entry) -> Result<(u64, u64)> {
+/// Whether all that a snapshot of these roots has is at or below a path.
+fn is_all(roots: &[Vec<u8>], path: &[u8]) -> bool {
+    let below = |root: &Vec<u8>| {
+        let rest = root.strip_prefix(path.strip_suffix(b"/").unwrap_or(path));
+        rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+    };
+    roots.iter().all(below)
+}
+
+/// Does `work`, and meanwhile counts for `meter` what is at and below an entry.
+fn counting<T>(
+    repository: &dyn History,
+    snapshot: &Snapshot,
+    entry: &Entry,
+    meter: &Meter,
+    work: impl FnOnce() -> T,
+) -> T {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            // What cannot be listed the restore will name.
+            if let Ok(Some((items, bytes))) = below(repository, snapshot, entry, &done) {
+                meter.expect(items, bytes);
+            }
+        });
+        let worked = work();
+        done.store(true, Relaxed);
+        worked
+    })
+}
+
+/// How many things are at and below an entry, and their bytes; nothing if the work is `done` before.
+fn below(
+    repository: &dyn History,
+    snapshot: &Snapshot,
+    entry: &Entry,
+    done: &AtomicBool,
+) -> Result<Option<(u64, u64)>> {
     let (mut items, mut bytes) = (1, entry.size);
     let mut folders: Vec<_> = entry.child.into_iter().map(|folder| (folder, 0)).collect();
     let mut entered = restore::Entered::default();
     while let Some((folder, path)) = folders.pop() {
+        if done.load(Relaxed) {
+            return Ok(None);
+        }
         // What lies in several places is counted once; the restore says so.
         if entered.enter(folder, path).is_err() {
             continue;
@@ -136,7 +180,7 @@ fn below(repository: &dyn History, snapshot: &Snapshot, entry: &Entry) -> Result
         let below = below.filter_map(|entry| Some((entry.child?, path + entry.name.len() + 1)));
         folders.extend(below.take(MOST_FOLDERS.saturating_sub(folders.len())));
     }
-    Ok((items, bytes))
+    Ok(Some((items, bytes)))
 }
 
 fn print(context: &Context, report: &Report) -> Result<()> {
@@ -189,4 +233,26 @@ fn sentence(report: &Report) -> String {
         text.push_str(&format!("; {number} {what}"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn all_of_a_snapshot_is_below_what_its_roots_have_in_common() {
+        let is_all = |roots: &[&str], path: &str| {
+            let roots: Vec<Vec<u8>> = roots.iter().map(|root| root.as_bytes().to_vec()).collect();
+            super::is_all(&roots, path.as_bytes())
+        };
+        let two = ["/home/ann", "/home/bob"];
+        for (path, all) in [
+            ("/", true),
+            ("/home", true),
+            ("/home/ann", false),
+            ("/ho", false),
+            ("/etc", false),
+        ] {
+            assert_eq!(is_all(&two, path), all, "{path}");
+        }
+        assert!(is_all(&["/"], "/") && !is_all(&["/"], "/home"));
+    }
 }
