@@ -184,7 +184,7 @@ pub enum Question {
 pub const MOST_READ: u64 = 4 << 20;
 
 /// Most contents of one [`Question::ReadSmall`].
-pub const MOST_SMALL: usize = 256;
+pub const MOST_SMALL: usize = 2048;
 
 /// Most contents of one [`Question::Hashes`] and one [`Question::Has`].
 pub const MOST_NAMED: usize = 4096;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use lru::LruCache;
 use yore_store::{ContentId, Entry, FolderId, GROUP, Listing, SnapshotId};
-use yore_wire::MOST_SMALL;
 
 use super::most::Weigh;
 
@@ -26,6 +25,9 @@ const RECENT: usize = 8;
 
 /// Bytes of small contents that are asked for at once.
 const AHEAD: u64 = 512 << 10;
+
+/// Contents that are.
+const MOST_AHEAD: usize = 128;
 
 /// Listings that were asked for lately.
 pub(super) struct Listings {
@@ -98,7 +100,7 @@ impl Listings {
                 continue;
             };
             bytes += entry.size;
-            if contents.len() == MOST_SMALL / 2 || bytes > AHEAD && !contents.is_empty() {
+            if contents.len() == MOST_AHEAD || bytes > AHEAD && !contents.is_empty() {
                 break;
             }
             contents.push(next);

@@ -17,8 +17,9 @@ const UNDER_WAY: u64 = 4 << 20;
 /// files of a few bytes.
 const MOST_ASKED: usize = 32;
 
-/// Bytes of small contents in one question.
-const SMALL_ONES: u64 = 512 << 10;
+/// Bytes of small contents in one question: four of their frames, since the one that two questions share is sent and
+/// decoded for both.
+const SMALL_ONES: u64 = 2 << 20;
 
 /// A question that was asked. Its answer is shorter than what may wait of an answer: so the one that is waited
 /// for is never behind another that nobody fetches.
