@@ -17,6 +17,8 @@ use crate::{ContentId, EntryId, FileId, FolderId, RunId, SnapshotId};
 /// Bytes that the caches of a repository keep, together, if nobody says otherwise.
 pub(crate) const CACHE_BYTES: usize = 64 << 20;
 const OPEN_FILES: usize = 128;
+/// Forgotten frames whose memory is kept.
+const SPARE: usize = 4;
 /// About what a content takes in a cache.
 const CONTENT_BYTES: usize = 2 * size_of::<Content>() + 64;
 
@@ -41,15 +43,22 @@ impl<K: Hash + Eq, V: Clone> Weighted<K, V> {
     }
 
     fn put(&mut self, key: K, value: V, weight: usize) {
+        self.put_for(key, value, weight, drop);
+    }
+
+    /// The same; what is forgotten for it is given to `forget`.
+    fn put_for(&mut self, key: K, value: V, weight: usize, mut forget: impl FnMut(V)) {
         self.weight += weight;
-        if let Some((_, (_, old))) = self.items.push(key, (value, weight)) {
+        if let Some((_, (value, old))) = self.items.push(key, (value, weight)) {
             self.weight -= old;
+            forget(value);
         }
         while self.weight > self.bound && self.items.len() > 1 {
-            let Some((_, (_, old))) = self.items.pop_lru() else {
+            let Some((_, (value, old))) = self.items.pop_lru() else {
                 break;
             };
             self.weight -= old;
+            forget(value);
         }
     }
 
@@ -64,6 +73,8 @@ type FrameKey = (RunId, u32);
 /// The caches of one open repository.
 pub(crate) struct Caches {
     frames: Mutex<Weighted<FrameKey, Arc<Vec<u8>>>>,
+    /// Memory of forgotten frames, for the next ones: new memory is cleared first, and its pages come one by one.
+    spare: Mutex<Vec<Vec<u8>>>,
     listings: Mutex<Listings>,
     runs: Mutex<Weighted<RunId, Arc<Run>>>,
     /// Small contents that lie in frames which were decoded ahead.
@@ -79,6 +90,7 @@ impl Caches {
     pub fn new(bytes: usize) -> Self {
         Caches {
             frames: Weighted::new(bytes / 32 * 15),
+            spare: Mutex::default(),
             listings: Mutex::new(Listings::new(bytes / 8 * 3)),
             runs: Weighted::new(bytes / 8),
             contents: Weighted::new(bytes / 32),
@@ -103,7 +115,30 @@ impl Caches {
     }
 
     pub fn keep_frame(&self, run: RunId, frame: u32, bytes: &Arc<Vec<u8>>) {
-        locked(&self.frames).put((run, frame), bytes.clone(), bytes.len() + 64);
+        let mut forgotten = None;
+        let weight = bytes.capacity() + 64;
+        locked(&self.frames).put_for((run, frame), bytes.clone(), weight, |bytes| forgotten = Some(bytes));
+        // One that is still being read goes when that ends.
+        if let Some(bytes) = forgotten.and_then(Arc::into_inner) {
+            let mut spare = locked(&self.spare);
+            if spare.len() < SPARE {
+                spare.push(bytes);
+            }
+        }
+    }
+
+    /// Memory for a frame of this length, with anything in it.
+    pub fn memory_for(&self, length: usize) -> Vec<u8> {
+        let mut spare = locked(&self.spare);
+        // A much longer one would be wasted on it.
+        let fits = |bytes: &Vec<u8>| (length..=length + length / 8).contains(&bytes.capacity());
+        let Some(found) = spare.iter().position(fits) else {
+            spare.clear();
+            return vec![0; length];
+        };
+        let mut bytes = spare.swap_remove(found);
+        bytes.resize(length, 0);
+        bytes
     }
 
     pub fn listing(&self, snapshot: SnapshotId, folder: FolderId) -> Option<Arc<Listing>> {
@@ -164,5 +199,41 @@ impl Caches {
     /// Bytes read from stored files so far.
     pub fn bytes_read(&self) -> u64 {
         self.bytes_read.load(Ordering::Relaxed) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_of_forgotten_frames_is_used_again_but_never_that_of_one_being_read() {
+        let caches = Caches::new(3 << 10);
+        let keep = |number: u32| {
+            let bytes = Arc::new(vec![number as u8; 1000]);
+            caches.keep_frame(RunId(1), number, &bytes);
+            bytes
+        };
+        let being_read = keep(1);
+        drop(keep(2));
+        (3..9).for_each(|number| drop(keep(number)));
+        assert!(caches.frame(RunId(1), 1).is_none() && caches.frame(RunId(1), 8).is_some());
+        let of_before: Vec<Vec<u8>> = (0..SPARE).map(|_| caches.memory_for(1000)).collect();
+        assert!(
+            of_before
+                .iter()
+                .all(|bytes| bytes.len() == 1000 && (2..9).contains(&bytes[999]))
+        );
+        assert_eq!(caches.memory_for(1000), [0; 1000], "no more than those are kept");
+        assert_eq!(*being_read, [1; 1000]);
+    }
+
+    #[test]
+    fn memory_of_a_frame_is_not_wasted_on_a_short_one() {
+        let caches = Caches::new(1 << 10);
+        (0..3).for_each(|number| caches.keep_frame(RunId(1), number, &Arc::new(vec![7; 1000])));
+        assert!(caches.memory_for(100).capacity() < 1000);
+        (3..6).for_each(|number| caches.keep_frame(RunId(1), number, &Arc::new(vec![7; 1000])));
+        assert_eq!(caches.memory_for(900), [7; 900]);
     }
 }

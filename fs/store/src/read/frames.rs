@@ -56,7 +56,7 @@ impl Repository {
         if let Some(bytes) = self.caches.frame(run.id, index as u32) {
             return Ok(bytes);
         }
-        let mut bytes = vec![0; run.frames[index].length as usize];
+        let mut bytes = self.caches.memory_for(run.frames[index].length as usize);
         self.read_frame(run, index, &mut bytes)?;
         let bytes = Arc::new(bytes);
         self.caches.keep_frame(run.id, index as u32, &bytes);
