@@ -296,7 +296,7 @@ fn delete_entries(connection: &Connection, entries: &str, bounds: (i64, i64, Lin
 mod tests {
     use super::*;
     use crate::catalog::ALIVE;
-    use crate::testing::Bench;
+    use crate::testing::{Bench, file};
 
     #[test]
     fn alive_is_what_the_statements_say() {
@@ -326,5 +326,34 @@ mod tests {
         }
         // There is no index from a line to its folders; they are few beside the entries.
         assert_eq!(scans(&bench, AT_THE_END), ["SCAN f"]);
+    }
+
+    #[test]
+    fn the_newest_stays_where_there_is_no_room_to_have_it_go() {
+        let bench = Bench::new();
+        let before = bench.push("a", |ingest| file(ingest, "f", b"one"));
+        let newest = bench.push("a", |ingest| file(ingest, "f", b"two"));
+        // Each entry that goes wants more room than there is.
+        bench.sql("CREATE TABLE filler (bytes)");
+        bench.sql(
+            "CREATE TRIGGER fills BEFORE DELETE ON entries BEGIN INSERT INTO filler VALUES (zeroblob(1000000)); END",
+        );
+        let most = bench.number("PRAGMA page_count") + 50;
+        assert_eq!(bench.number(&format!("PRAGMA max_page_count = {most}")), most);
+        let contents = bench.number("SELECT count(*) FROM contents");
+        let refused = bench.repository.forget(&[newest.id]);
+        assert!(matches!(refused, Err(Error::NewestStays(_))), "{refused:?}");
+        // Nothing has gone, and another snapshot needs no room.
+        let ids = || -> Vec<SnapshotId> {
+            let snapshots = bench.repository.snapshots().unwrap();
+            snapshots.iter().map(|snapshot| snapshot.id).collect()
+        };
+        assert_eq!(ids(), [before.id, newest.id]);
+        assert_eq!(bench.number("SELECT count(*) FROM contents"), contents);
+        assert_eq!(bench.number("SELECT count(*) FROM going"), 0);
+        bench.sql("DROP TRIGGER fills");
+        bench.sql("DROP TABLE filler");
+        assert_eq!(bench.repository.forget(&[newest.id]).unwrap().snapshots, 1);
+        assert_eq!(ids(), [before.id]);
     }
 }
