@@ -12,6 +12,7 @@
 //!
 //! A [`Repository`] is shared by threads; each request borrows a connection of its own.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Write;
 use std::ops::{Deref, DerefMut};
@@ -195,6 +196,7 @@ impl Repository {
         Ok(Borrowed {
             repository: self,
             connection: Some(connection),
+            is_lazy: Cell::new(false),
         })
     }
 
@@ -246,6 +248,22 @@ fn make_folder(path: &Path) -> Result<()> {
 pub(crate) struct Borrowed<'a> {
     repository: &'a Repository,
     connection: Option<Connection>,
+    /// Whether the disk is not waited for.
+    is_lazy: Cell<bool>,
+}
+
+impl Borrowed<'_> {
+    /// Does `act` with commits that are not waited for until they are on the disk: what no snapshot reaches, and nothing
+    /// outside of the catalog depends on. The next commit brings them there with it. After a power cut the catalog is as
+    /// one of its commits left it, with all that came before (<https://www.sqlite.org/pragma.html#pragma_synchronous>).
+    pub fn lazily<T>(&self, act: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        self.is_lazy.set(true);
+        catalog::wait_for_disk(self, false)?;
+        let done = act(self);
+        catalog::wait_for_disk(self, true)?;
+        self.is_lazy.set(false);
+        done
+    }
 }
 
 impl Deref for Borrowed<'_> {
@@ -265,7 +283,7 @@ impl Drop for Borrowed<'_> {
     fn drop(&mut self) {
         let connection = self.connection.take().expect("dropped once");
         // A connection that an error left inside a transaction is closed, which rolls it back.
-        if connection.is_autocommit() {
+        if connection.is_autocommit() && !self.is_lazy.get() {
             self.repository
                 .connections
                 .lock()

@@ -7,10 +7,10 @@
 
 use std::collections::HashMap;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 
-use crate::Result;
 use crate::stops::Stop;
+use crate::{Repository, Result};
 
 /// Numbers taken from the catalog at first.
 const FIRST: i64 = 16;
@@ -33,15 +33,29 @@ pub struct IdAllocator {
 }
 
 impl IdAllocator {
-    /// The next number for a row of `table`.
-    pub fn next(&mut self, connection: &Connection, table: &'static str) -> Result<i64> {
+    /// The next number for a row of `table` that no snapshot reaches yet. Should a power cut take back that it was given,
+    /// it takes back the row too.
+    pub fn next(&mut self, repository: &Repository, table: &'static str) -> Result<i64> {
+        self.next_by(table, |count| {
+            repository
+                .connection()?
+                .lazily(|connection| take(connection, table, count))
+        })
+    }
+
+    /// The same in a transaction.
+    pub fn next_in(&mut self, transaction: &Transaction<'_>, table: &'static str) -> Result<i64> {
+        self.next_by(table, |count| take(transaction, table, count))
+    }
+
+    fn next_by(&mut self, table: &'static str, take: impl FnOnce(i64) -> Result<i64>) -> Result<i64> {
         let range = self.ranges.entry(table).or_insert(Range {
             next: 0,
             end: 0,
             block: FIRST,
         });
         if range.next == range.end {
-            range.next = take(connection, table, range.block)?;
+            range.next = take(range.block)?;
             range.end = range.next + range.block;
             range.block = BLOCK.min(range.block * 4);
         }

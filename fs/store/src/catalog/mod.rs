@@ -1,6 +1,6 @@
 //! The catalog: which path had which content in which snapshot, and where contents lie.
 //!
-//! One SQLite database in WAL mode with `synchronous = FULL`. A connection serves one
+//! One SQLite database in WAL mode with `synchronous = FULL`, but for what no snapshot reaches. A connection serves one
 //! request at a time; no read transaction outlives its request.
 
 mod contents;
@@ -162,7 +162,7 @@ fn version(connection: &Connection) -> Result<u32> {
 
 fn configure(connection: &Connection) -> Result<()> {
     connection.busy_timeout(BUSY)?;
-    connection.pragma_update(None, "synchronous", "full")?;
+    wait_for_disk(connection, true)?;
     connection.pragma_update(None, "cache_size", -16 * 1024)?;
     // A server's session may open nothing outside of its user's folder.
     connection.pragma_update(None, "temp_store", "memory")?;
@@ -171,6 +171,12 @@ fn configure(connection: &Connection) -> Result<()> {
     // statement that a partial index might serve.
     connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
+}
+
+/// Whether a commit returns only when it is on the disk.
+pub fn wait_for_disk(connection: &Connection, waits: bool) -> Result<()> {
+    let level = if waits { "full" } else { "normal" };
+    Ok(connection.pragma_update(None, "synchronous", level)?)
 }
 
 /// The URI of a catalog that nobody writes to, with everything escaped that a URI might read.

@@ -3,7 +3,7 @@
 //! | step | a crash after it leaves |
 //! |---|---|
 //! | packs, segments and deltas fsynced, then their folders | files with rows of a dead push: gone on with, or swept |
-//! | rows flushed, invisible | the same |
+//! | rows flushed, invisible, and on the disk with the next commit that waits for it | the same |
 //! | the transaction | the snapshot; dead files that rows mark as dead: swept |
 //! | dead files unlinked, then their rows deleted | nothing |
 

@@ -93,8 +93,7 @@ impl Ingest {
     }
 
     pub(super) fn next_content(&mut self) -> Result<ContentId> {
-        let connection = self.repository.connection()?;
-        Ok(ContentId(self.writer.ids.next(&connection, "contents")?))
+        Ok(ContentId(self.writer.ids.next(&self.repository, "contents")?))
     }
 }
 

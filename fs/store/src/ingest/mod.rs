@@ -148,12 +148,12 @@ impl Ingest {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut writer = Writer::new(repository.clone(), push, budget);
         let snapshot = SnapshotId(crate::catalog::take(&transaction, "snapshots", 1)?);
-        let entry = writer.ids.next(&transaction, "entries")?;
+        let entry = writer.ids.next_in(&transaction, "entries")?;
         transaction.execute(
             "INSERT OR REPLACE INTO pushes (id, line, snapshot, entry, time) VALUES (?1, ?2, ?3, ?4, ?5)",
             (push, line, snapshot, entry, repository.now()),
         )?;
-        let kept = resume::Kept::of(&transaction, push, writer.ids.next(&transaction, "contents")?)?;
+        let kept = resume::Kept::of(&transaction, push, writer.ids.next_in(&transaction, "contents")?)?;
         let base = Snapshot::newest(&transaction, line)?;
         let damaged = heal::damaged(&transaction)?;
         Stop::PushBegun.around(|| transaction.commit())?;

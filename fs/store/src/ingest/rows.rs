@@ -6,7 +6,7 @@ mod weights;
 
 use std::collections::{HashMap, HashSet};
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::catalog::{Content, Entry, FRAME_ROW, Part, Run, take};
 use crate::ingest::Ingest;
@@ -135,13 +135,16 @@ impl Ingest {
         if self.rows.owners.len() > MOST_OWNERS {
             self.rows.owners.clear();
         }
-        let mut connection = self.repository.connection()?;
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for row in self.rows.waiting.drain(..) {
-            insert(&transaction, row, self.writer.push, &mut self.rows.owners)?;
-        }
-        self.writer.record_sealed(&transaction)?;
-        Stop::RowsFlushed.around(|| transaction.commit())?;
+        let repository = self.repository.clone();
+        // Files were registered before, and waited for: what a power cut takes back of a push are rows of what they hold.
+        repository.connection()?.lazily(|connection| {
+            let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+            for row in self.rows.waiting.drain(..) {
+                insert(&transaction, row, self.writer.push, &mut self.rows.owners)?;
+            }
+            self.writer.record_sealed(&transaction)?;
+            Ok(Stop::RowsFlushed.around(|| transaction.commit())?)
+        })?;
         self.recent.clear();
         Ok(())
     }

@@ -140,10 +140,7 @@ impl Ingest {
     }
 
     fn new_folder(&mut self) -> Result<FolderId> {
-        let folder = {
-            let connection = self.repository.connection()?;
-            FolderId(self.writer.ids.next(&connection, "folders")?)
-        };
+        let folder = FolderId(self.writer.ids.next(&self.repository, "folders")?);
         self.add_row(NewRow::Folder(folder))?;
         Ok(folder)
     }
@@ -152,8 +149,7 @@ impl Ingest {
         if let Some(group) = self.links.get(&token) {
             return Ok(*group);
         }
-        let connection = self.repository.connection()?;
-        let group = self.writer.ids.next(&connection, "links")?;
+        let group = self.writer.ids.next(&self.repository, "links")?;
         self.links.insert(token, group);
         Ok(group)
     }
@@ -194,10 +190,7 @@ impl Ingest {
         let possible = meta.check();
         possible.map_err(|what| Error::Refused(format!("{}: {what}", lossy(name))))?;
         self.stack.add(&meta)?;
-        let id = {
-            let connection = self.repository.connection()?;
-            EntryId(self.writer.ids.next(&connection, "entries")?)
-        };
+        let id = EntryId(self.writer.ids.next(&self.repository, "entries")?);
         let (first, last) = (self.snapshot, SnapshotId(ALIVE));
         let entry = Entry {
             id,

@@ -203,8 +203,7 @@ impl Writer {
     }
 
     pub fn next_run(&mut self) -> Result<RunId> {
-        let connection = self.repository.connection()?;
-        Ok(RunId(self.ids.next(&connection, "runs")?))
+        Ok(RunId(self.ids.next(&self.repository, "runs")?))
     }
 
     /// Closes the current pack.
@@ -278,10 +277,10 @@ impl Writer {
 
     /// Registers some files of a kind, so that not each costs a transaction; gives the first.
     fn register(&mut self, kind: FileKind) -> Result<FileId> {
-        let mut connection = self.repository.connection()?;
         let count = if kind == FileKind::Head { RESERVE } else { 1 };
-        let ids = (0..count).map(|_| unused(&self.repository, &mut self.ids, &connection));
+        let ids = (0..count).map(|_| unused(&self.repository, &mut self.ids));
         let ids = ids.collect::<Result<Vec<_>>>()?;
+        let mut connection = self.repository.connection()?;
         let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         for id in &ids {
             transaction
@@ -297,9 +296,9 @@ impl Writer {
 
 /// The next number that no file has. There may be some that the catalog does not know of: it may be an older copy, put
 /// in place by hand, and what a later one knew is not to be written over.
-fn unused(repository: &Repository, ids: &mut IdAllocator, connection: &rusqlite::Connection) -> Result<FileId> {
+fn unused(repository: &Repository, ids: &mut IdAllocator) -> Result<FileId> {
     loop {
-        let id = FileId(ids.next(connection, "files")?);
+        let id = FileId(ids.next(repository, "files")?);
         let is_there = |kind| stored_file(repository.path(), kind, id).symlink_metadata().is_ok();
         if !FileKind::ALL.into_iter().any(is_there) {
             return Ok(id);
