@@ -72,7 +72,8 @@ impl Repository {
             }
             swept.add(self.unlink_dead()?);
             // Who died before any row had its number is in none: only its lock's file is left.
-            lock::held_pushes(self.path()).map(drop)
+            lock::held_pushes(self.path())?;
+            self.sweep_copy()
         })?;
         Ok(swept)
     }

@@ -3,7 +3,7 @@
 //! ```text
 //! REPO/catalog.old/2026-11-20_03-14-59.zst     a catalog as `VACUUM INTO` writes it, compressed, with zstd's checksum
 //!                  2026-11-18_…, 2026-11-09_…   the oldest of the last week, the newest before that
-//! REPO/catalog.old/new                          being written
+//! REPO/catalog.old/new                          being written, under a lock; what a dead process left of it goes with a sweep
 //! ```
 //!
 //! SQLite reads every row for a copy, so a catalog with pages that it cannot read is not copied, and pushes out none that
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use crate::error::IoContext;
 use crate::stops::Stop;
 use crate::time::snapshot_name;
-use crate::{Error, Repository, Result};
+use crate::{Error, Repository, Result, lock};
 
 /// Seconds after which there is another copy.
 const EVERY: i64 = 24 * 60 * 60;
@@ -26,6 +26,9 @@ const LAST: i64 = 7 * EVERY;
 
 /// The level of zstd: a copy is seldom read, and made while somebody may wait.
 const LEVEL: i32 = 3;
+
+/// What a copy is made in: what becomes it, and what goes when it is made.
+const BEING_WRITTEN: [&str; 3] = ["new.part", "new", "new-journal"];
 
 fn folder(repository: &Path) -> PathBuf {
     repository.join("catalog.old")
@@ -60,7 +63,8 @@ pub(crate) fn unpack(copy: &Path, to: &Path) -> Result<()> {
 }
 
 impl Repository {
-    /// Copies the catalog, if the newest copy is of a day ago or there is none; says whether it did.
+    /// Copies the catalog, if the newest copy is of a day ago or there is none, and nobody else is copying it; says whether
+    /// it did.
     ///
     /// # Errors
     /// If it cannot be read, or not be written: then the copies are those that there were.
@@ -72,20 +76,24 @@ impl Repository {
         if self.is_read_only() || !is_due {
             return Ok(false);
         }
+        let Some(_copying) = lock::copy(self.path())? else {
+            return Ok(false);
+        };
         let folder = folder(self.path());
         match std::fs::create_dir(&folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error).at(&folder),
             _ => {}
         }
+        remove(&folder, &BEING_WRITTEN);
         let (plain, packed) = (folder.join("new"), folder.join("new.part"));
         let written = self.write_copy(&plain, &packed);
-        for left in [&plain, &folder.join("new-journal")] {
-            let _ = Stop::CopyTidied.around(|| std::fs::remove_file(left));
-        }
-        if let Err(error) = written {
-            let _ = std::fs::remove_file(&packed);
-            return Err(error);
-        }
+        let done_with = if written.is_ok() {
+            &BEING_WRITTEN[1..]
+        } else {
+            &BEING_WRITTEN
+        };
+        remove(&folder, done_with);
+        written?;
         let copy = folder.join(snapshot_name(now)).with_extension("zst");
         Stop::CopyRenamed.around(|| std::fs::rename(&packed, &copy)).at(&copy)?;
         for folder in [&folder, self.path()] {
@@ -97,10 +105,17 @@ impl Repository {
         Ok(true)
     }
 
-    fn write_copy(&self, plain: &Path, packed: &Path) -> Result<()> {
-        for left in [plain, packed] {
-            let _ = std::fs::remove_file(left);
+    /// Removes what a dead process left of a copy.
+    pub(crate) fn sweep_copy(&self) -> Result<()> {
+        let folder = folder(self.path());
+        let is_left = BEING_WRITTEN.iter().any(|name| folder.join(name).exists());
+        if is_left && let Some(_copying) = lock::copy(self.path())? {
+            remove(&folder, &BEING_WRITTEN);
         }
+        Ok(())
+    }
+
+    fn write_copy(&self, plain: &Path, packed: &Path) -> Result<()> {
         let path = plain
             .to_str()
             .ok_or_else(|| Error::Refused(format!("{}: no UTF-8", plain.display())))?;
@@ -125,6 +140,12 @@ impl Repository {
             Stop::CopyThinned.around(|| std::fs::remove_file(copy)).at(copy)?;
         }
         Ok(())
+    }
+}
+
+fn remove(folder: &Path, names: &[&str]) {
+    for name in names {
+        let _ = Stop::CopyTidied.around(|| std::fs::remove_file(folder.join(name)));
     }
 }
 
@@ -161,6 +182,26 @@ mod tests {
                 assert!(name_of(&copies[2])[..10] < *name(day - 6), "{day}: {copies:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_a_dead_process_left_of_a_copy_is_swept_and_not_what_a_living_one_writes() {
+        let bench = Bench::new();
+        bench.push("host", |push| file(push, "file", b"bytes"));
+        assert!(bench.repository.copy_catalog().unwrap());
+        let folder = folder(bench.repository.path());
+        let left = || std::fs::read_dir(&folder).unwrap().count() - 1;
+        for name in BEING_WRITTEN {
+            std::fs::write(folder.join(name), b"half").unwrap();
+        }
+        let living = lock::copy(bench.repository.path()).unwrap();
+        bench.repository.sweep().unwrap();
+        assert_eq!(left(), 3);
+        assert!(!at(&bench, 3).copy_catalog().unwrap(), "somebody else does");
+        drop(living);
+        bench.repository.sweep().unwrap();
+        assert_eq!(left(), 0);
+        assert!(at(&bench, 3).copy_catalog().unwrap());
     }
 
     #[test]
