@@ -380,20 +380,32 @@ fn invalid(malformed: Malformed) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, malformed)
 }
 
-/// Writes one packet to a stream.
+/// Writes one packet to a stream; see [`append_packet`].
 ///
 /// # Errors
 /// `InvalidInput` if it is longer than the protocol allows; else what the stream says.
 pub fn write_packet(stream: &mut dyn Write, packet: &Packet) -> io::Result<()> {
     let mut bytes = Vec::new();
-    packet.write(&mut bytes);
-    if bytes.len() - 4 > LONGEST {
+    append_packet(&mut bytes, packet)?;
+    stream.write_all(&bytes)
+}
+
+/// Puts one packet behind `bytes`.
+///
+/// # Errors
+/// `InvalidInput` if it is longer than the protocol allows; then nothing is put there.
+pub fn append_packet(bytes: &mut Vec<u8>, packet: &Packet) -> io::Result<()> {
+    let before = bytes.len();
+    packet.write(bytes);
+    let length = bytes.len() - before;
+    if length - 4 > LONGEST {
+        bytes.truncate(before);
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!("a message of {} bytes; the protocol allows {LONGEST}", bytes.len()),
+            format!("a message of {length} bytes; the protocol allows {LONGEST}"),
         ));
     }
-    stream.write_all(&bytes)
+    Ok(())
 }
 
 /// The version that two ends speak: the newest that both know.

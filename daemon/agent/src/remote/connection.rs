@@ -9,7 +9,7 @@
 //! nobody fetches.
 
 use std::collections::HashMap;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -21,15 +21,13 @@ use yore_wire::{Answer, Failure, Hello, Message, NEWEST, OLDEST, Packet, PacketR
 use super::greeting::check_version;
 use super::mailbox::{Mailbox, TooLong};
 use super::most::Most;
+use super::outgoing::Outgoing;
 use super::said::{has_names, plain};
 use super::stream::Stream;
 use super::unheard::Unheard;
 
 /// What an answer of known length may take besides twice its bytes: numbers, headers.
 const BESIDES: u64 = 64 << 10;
-
-/// What is gathered before it is written.
-const BUFFER: usize = 256 << 10;
 
 /// How often a push says that it is there while it reads and sends nothing.
 const ALIVE: Duration = Duration::from_secs(10);
@@ -44,7 +42,7 @@ pub(crate) struct Connection {
 
 struct Shared {
     place: String,
-    writer: Mutex<BufWriter<Box<dyn Write + Send>>>,
+    outgoing: Mutex<Outgoing>,
     state: Mutex<State>,
 }
 
@@ -109,7 +107,7 @@ impl Connection {
         check_version(place, &welcome)?;
         let shared = Arc::new(Shared {
             place: place.to_owned(),
-            writer: Mutex::new(BufWriter::with_capacity(BUFFER, writer)),
+            outgoing: Mutex::new(Outgoing::new(writer)),
             state: Mutex::default(),
         });
         let hang_up: Arc<dyn Fn() + Send + Sync> = hang_up.into();
@@ -215,7 +213,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let _ = self.shared.writer().flush();
+        let _ = self.shared.outgoing().flush();
         self.hang_up();
     }
 }
@@ -238,8 +236,8 @@ impl Shared {
         self.state.lock().expect("no panic while held")
     }
 
-    fn writer(&self) -> MutexGuard<'_, BufWriter<Box<dyn Write + Send>>> {
-        self.writer.lock().expect("no panic while held")
+    fn outgoing(&self) -> MutexGuard<'_, Outgoing> {
+        self.outgoing.lock().expect("no panic while held")
     }
 
     /// The error of a connection that is gone. What the server said before says more than that.
@@ -271,10 +269,7 @@ impl Shared {
     }
 
     fn write(&self, packet: &Packet, flush: bool) -> Result<()> {
-        let mut writer = self.writer();
-        let written = write_packet(&mut *writer, packet);
-        let written = written.and_then(|()| if flush { writer.flush() } else { Ok(()) });
-        drop(writer);
+        let written = self.outgoing().put(packet, flush);
         written.map_err(|error| match error.kind() {
             io::ErrorKind::InvalidInput => Error::Refused(error.to_string()),
             // The reader may have heard the reason.

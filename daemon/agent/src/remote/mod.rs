@@ -20,6 +20,7 @@ mod listings;
 mod mailbox;
 mod most;
 mod openssh;
+mod outgoing;
 mod passages;
 mod push;
 mod said;

@@ -16,6 +16,7 @@ pub(crate) use sink::StreamSink;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -117,19 +118,19 @@ impl Writer {
         encoding: Encoding,
         position: Option<u64>,
     ) -> Result<Run> {
-        let bytes = joined(frames);
-        self.grant(bytes.len(), false)?;
+        let bytes = stored_length(frames);
+        self.grant(bytes, false)?;
         let mut pack = match self.pack.take() {
             Some(pack) => pack,
             None => self.new_pack()?,
         };
-        pack.file.write_all_at(&bytes, pack.offset).at(&pack.path)?;
-        self.grant(bytes.len(), true)?;
+        write_frames(&pack.file, frames, pack.offset).at(&pack.path)?;
+        self.grant(bytes, true)?;
         let rows = frames.iter().map(|(_, row)| *row).collect();
         let id = self.next_run()?;
         let run = Run::new(id, pack.id, FileKind::Pack, pack.offset, encoding, position, rows);
-        pack.offset += bytes.len() as u64;
-        self.written += bytes.len() as u64;
+        pack.offset += bytes as u64;
+        self.written += bytes as u64;
         let full = pack.offset >= PACK;
         self.pack = Some(pack);
         if full {
@@ -140,13 +141,13 @@ impl Writer {
 
     /// Writes one file that is a run of its own.
     pub fn write_head(&mut self, frames: &[(Vec<u8>, FrameRow)], encoding: Encoding, position: u64) -> Result<Run> {
-        let bytes = joined(frames);
-        self.grant(bytes.len(), false)?;
+        let bytes = stored_length(frames);
+        self.grant(bytes, false)?;
         let (id, file, path) = self.create(FileKind::Head)?;
-        file.write_all_at(&bytes, 0).at(&path)?;
-        self.grant(bytes.len(), true)?;
-        self.seal(id, file, path, bytes.len() as u64)?;
-        self.written += bytes.len() as u64;
+        write_frames(&file, frames, 0).at(&path)?;
+        self.grant(bytes, true)?;
+        self.seal(id, file, path, bytes as u64)?;
+        self.written += bytes as u64;
         let rows = frames.iter().map(|(_, row)| *row).collect();
         Ok(Run::new(
             self.next_run()?,
@@ -306,11 +307,18 @@ fn unused(repository: &Repository, ids: &mut IdAllocator) -> Result<FileId> {
     }
 }
 
-/// The stored bytes of frames, one after the other.
-fn joined(frames: &[(Vec<u8>, FrameRow)]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(frames.iter().map(|(stored, _)| stored.len()).sum());
-    frames.iter().for_each(|(stored, _)| bytes.extend_from_slice(stored));
-    bytes
+/// Bytes of frames, as they are stored.
+fn stored_length(frames: &[(Vec<u8>, FrameRow)]) -> usize {
+    frames.iter().map(|(stored, _)| stored.len()).sum()
+}
+
+/// Writes frames one after the other, the first at `offset`.
+fn write_frames(file: &File, frames: &[(Vec<u8>, FrameRow)], mut offset: u64) -> io::Result<()> {
+    for (stored, _) in frames {
+        file.write_all_at(stored, offset)?;
+        offset += stored.len() as u64;
+    }
+    Ok(())
 }
 
 /// The row of a frame with these stored bytes.
