@@ -48,6 +48,10 @@ use crate::error::{Status, Usage, warn};
 /// Does what the command line says.
 pub fn run(cli: Cli) -> Result<Status> {
     let context = Context::new(cli.global);
+    // What ends soon; `yore watch` and a mount are to be small when they do nothing.
+    if let Command::Snapshot(_) | Command::Copy(_) | Command::Restore(_) | Command::Run(_) = cli.command {
+        yore_terminal::memory::keep();
+    }
     match cli.command {
         Command::Init(args) => init::run(&context, &args),
         Command::Snapshot(args) => snapshot::run(&context, &args),

@@ -31,6 +31,8 @@ pub fn run(config: Config) -> Result<()> {
     let host_key = host_key::load_or_make(&config.data)?;
     accounts.clear_sessions()?;
     accounts.sweep_deleted()?;
+    // Sessions give it back when they end.
+    yore_terminal::memory::keep();
     let server = Server::new(config, accounts);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("yored")

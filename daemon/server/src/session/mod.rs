@@ -215,6 +215,7 @@ pub fn run(
     if let Some(row) = row.filter(|_| is_changed) {
         server.measured_at_rest(&row);
     }
+    yore_terminal::memory::give_back();
 }
 
 /// Tells the agent why its session ends, and ends it when that can have arrived.
