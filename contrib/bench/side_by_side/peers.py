@@ -8,6 +8,7 @@ All go over SSH on loopback to the same machine: yore to a yored, the others thr
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ class Peer:
     durability = ""
     # Whether an older state can be read through a mount, and history be thinned.
     mounts = forgets = False
+    # Whether it does nothing but a first push.
+    once = False
 
     def __init__(self, stage, disk, home):
         self.stage, self.disk, self.home = stage, disk, home
@@ -279,6 +282,27 @@ class Rustic(Restic):
         return self.run(*self.base, "restore", f"latest:{source}", destination)
 
 
+class Pipe(Peer):
+    """What a first push costs whoever compresses it as we do and looks at what has come: tar, zstd on all processors, ssh,
+    zstd again. There is no catalog, no name of a content, nothing is looked for among what is there."""
+
+    name = "floor"
+    durability = "fsync of the one file: `tar | zstd -3 -T0 | ssh`, there written and decompressed again"
+    once = True
+
+    @classmethod
+    def there(cls):
+        if not shutil.which("zstd"):
+            return None
+        return f"zstd {re.search(r'[0-9.]+[0-9]', sh('zstd', '--version').partition(' v')[2]).group()}"
+
+    def back_up(self, source):
+        stored = f"{self.disk.path}/{self.pushes}.tar.zst"
+        there = f"set -o pipefail; tee {stored} | zstd -dq > /dev/null && sync {stored}"
+        here = f"tar -cf - -C {source} . | zstd -q -3 -T0 | {self.stage.sshd.ssh} bench {shlex.quote(there)}"
+        return self.run("bash", "-o", "pipefail", "-c", here)
+
+
 def processes_of(*words):
     """The processes on whose command line all the words are."""
     found = []
@@ -292,4 +316,4 @@ def processes_of(*words):
     return found
 
 
-ALL = [Yore, Rsync, RdiffBackup, Restic, Borg, Rustic]
+ALL = [Yore, Rsync, RdiffBackup, Restic, Borg, Rustic, Pipe]

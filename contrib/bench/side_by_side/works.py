@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from . import data, meter
-from .peers import Borg, RdiffBackup, Restic, Rsync, Rustic, Yore
+from .peers import Borg, Pipe, RdiffBackup, Restic, Rsync, Rustic, Yore
 from .stage import drop_caches, sh
 
 # All that a peer is left out of, it cannot do or would take hours for.
-PUSHERS = (Yore, Rsync, RdiffBackup, Restic, Borg, Rustic)
-FAST = (Yore, Rsync, Restic, Borg, Rustic)
+PUSHERS = (Yore, Rsync, RdiffBackup, Restic, Borg, Rustic, Pipe)
+FAST = (Yore, Rsync, Restic, Borg, Rustic, Pipe)
 
 
 class Round:
@@ -46,7 +46,7 @@ class Round:
     def push(self, step, made, only=None):
         """Every tool backs the folder up."""
         for peer in self.peers:
-            if only and not isinstance(peer, only):
+            if only and not isinstance(peer, only) or peer.once and step != "first":
                 continue
             warm(made.folder)
             self.record(step, peer.name, peer.push(made.folder))
@@ -102,7 +102,7 @@ def image(this):
 
 def restore(this, made):
     """Every tool brings the newest state back, over the network, to an empty disk."""
-    for peer in this.peers:
+    for peer in [peer for peer in this.peers if not peer.once]:
         disk = this.stage.disk(f"{peer.name}-restored", gib=6)
         drop_caches()
         warm(peer.disk.path)
