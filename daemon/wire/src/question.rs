@@ -76,7 +76,7 @@ pub enum Question {
         /// How many, at most [`MOST_READ`].
         length: u64,
     },
-    /// Contents of one group or less, whole: for reading ahead. [`Answer::Small`]s and [`Answer::Shared`]s, in their
+    /// Contents of one group or less, whole: for reading ahead. [`Answer::Small`]s and [`Answer::Shared`]s, in any
     /// order, those that are there.
     ReadSmall {
         /// The contents, at most [`MOST_SMALL`].

@@ -24,6 +24,7 @@ mod outgoing;
 mod passages;
 mod push;
 mod said;
+mod small;
 mod ssh;
 mod stream;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use yore_store::{GROUP, NextPassage, PIECE, Passage, TellPassage};
 use yore_wire::{MOST_SMALL, Question};
 
 use super::connection::{Answers, Connection};
+use super::small::SmallOnes;
 use super::unpack;
 
 /// Bytes that are asked for and have not come.
@@ -161,25 +162,18 @@ fn stretch_answered(answers: Answers, passage: Passage, tell: &mut TellPassage<'
 }
 
 fn small_answered(answers: Answers, contents: Vec<Passage>, tell: &mut TellPassage<'_>) -> ControlFlow<()> {
-    let mut wanted = contents.into_iter().peekable();
+    let mut small = SmallOnes::wanted(contents);
     for answer in answers.map_while(Result::ok) {
         let understood = unpack::small(answer, &mut |content, bytes| {
-            // What is not among the answers cannot be had.
-            let is_it = |passage: &Passage| passage.content == content && bytes.len() as u64 == passage.length;
-            while let Some(passage) = wanted.next_if(|passage| !is_it(passage)) {
-                tell(passage.content, passage.offset, None)?;
-            }
-            match wanted.next() {
-                Some(_) => tell(content, 0, Some(bytes)),
-                None => ControlFlow::Continue(()),
-            }
+            small.came(content, bytes);
+            small.tell_next(tell)
         });
         match understood {
             Some(flow) => flow?,
             None => break,
         }
     }
-    wanted.try_for_each(|passage| tell(passage.content, passage.offset, None))
+    small.tell_rest(tell)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Frames as they are stored, for a reader who decodes them himself: half the bytes on a network, and less than half the
 //! work here. They are checked by the sum of their stored bytes.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::catalog::Run;
@@ -48,7 +49,7 @@ impl Slice {
     }
 }
 
-/// Small contents that follow each other in one frame.
+/// Small contents that lie in one frame.
 struct Shared {
     run: RunId,
     index: usize,
@@ -127,8 +128,8 @@ impl ContentReader {
 }
 
 impl Repository {
-    /// Tells contents of one group or less in their order: those that lie in a frame together with it, where that is
-    /// less than they are. What cannot be read is left out, but for the first.
+    /// Tells contents of one group or less: those that lie in a frame together with it, where that is less than they are,
+    /// and each frame once, wherever its contents stand among the others. What cannot be read is left out, but for the first.
     ///
     /// # Errors
     /// Why the first cannot be read, [`Error::Refused`] if it is too long; what `tell` says.
@@ -138,42 +139,34 @@ impl Repository {
         tell: &mut dyn FnMut(Small) -> Result<()>,
     ) -> Result<()> {
         let mut told = 0;
-        let mut shared: Option<Shared> = None;
+        let mut shared: Vec<Shared> = Vec::new();
+        let mut known: HashMap<(RunId, usize), usize> = HashMap::new();
         for &content in contents {
             let reader = match self.open_small(content) {
                 Ok(reader) => reader,
-                Err(error) if told == 0 && shared.is_none() => return Err(error),
+                Err(error) if told == 0 && shared.is_empty() => return Err(error),
                 Err(_) => continue,
             };
-            let place = reader.place_in_frame();
-            match (&mut shared, place) {
-                (Some(with), Some((run, index, slice))) if (run, index) == (with.run, with.index) => {
-                    with.slices.push(slice);
-                    with.readers.push(reader);
-                    continue;
-                }
-                _ => {}
+            let Some((run, index, slice)) = reader.place_in_frame() else {
+                tell_alone(content, &reader, &mut told, tell)?;
+                continue;
+            };
+            let number = *known.entry((run, index)).or_insert(shared.len());
+            if number == shared.len() {
+                let (slices, readers) = Default::default();
+                shared.push(Shared {
+                    run,
+                    index,
+                    slices,
+                    readers,
+                });
             }
-            if let Some(before) = shared.take() {
-                self.tell_shared(before, &mut told, tell)?;
-            }
-            match place {
-                Some((run, index, slice)) => {
-                    let (slices, readers) = (vec![slice], vec![reader]);
-                    shared = Some(Shared {
-                        run,
-                        index,
-                        slices,
-                        readers,
-                    });
-                }
-                None => tell_alone(content, &reader, &mut told, tell)?,
-            }
+            shared[number].slices.push(slice);
+            shared[number].readers.push(reader);
         }
-        match shared {
-            Some(last) => self.tell_shared(last, &mut told, tell),
-            None => Ok(()),
-        }
+        shared
+            .into_iter()
+            .try_for_each(|frame| self.tell_shared(frame, &mut told, tell))
     }
 
     fn open_small(self: &Arc<Self>, content: ContentId) -> Result<ContentReader> {
