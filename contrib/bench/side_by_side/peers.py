@@ -283,10 +283,10 @@ class Rustic(Restic):
 
 
 class Pipe(Peer):
-    """What a first push costs whoever compresses it as we do and looks at what has come: tar, zstd on all processors, ssh,
-    zstd again. There is no catalog, no name of a content, nothing is looked for among what is there."""
+    """The work of a first push by tools that are everywhere: tar, zstd on all processors, ssh, zstd again to look at what
+    has come. There is no catalog, no name of a content, nothing is looked for among what is there."""
 
-    name = "floor"
+    name = "pipe"
     durability = "fsync of the one file: `tar | zstd -3 -T0 | ssh`, there written and decompressed again"
     once = True
 
