@@ -3,8 +3,8 @@
 //! `flock` on files in `REPO/locks`: a lock dies with its process, so a stale lock file
 //! means nothing. `writer` covers commits and steps of maintenance, seconds at most;
 //! `line-N` keeps one push of a line at a time; `push-N` tells that push N lives, so that
-//! nobody sweeps what it has not committed yet, and who is killed leaves its file to the next sweep; `maintenance` lets one forget and collect at a time;
-//! `copy` is of who copies the catalog.
+//! nobody sweeps what it has not committed yet, and who is killed leaves its file to the next sweep;
+//! `maintenance` lets one forget and collect at a time; `copy` lets one copy the catalog.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -103,7 +103,7 @@ pub fn maintenance(repository: &Path) -> Result<Lock> {
     Ok(lock?.expect("a lock that is waited for is got"))
 }
 
-/// Takes the lock of who copies the catalog; `None` if somebody does.
+/// Takes the lock of whoever copies the catalog; `None` if somebody does.
 pub fn copy(repository: &Path) -> Result<Option<Lock>> {
     acquire(layout::locks(repository).join("copy"), false, false)
 }

@@ -404,6 +404,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_disk_is_waited_for_again_after_what_was_not_even_if_that_failed() {
+        let bench = crate::testing::Bench::new();
+        // https://www.sqlite.org/pragma.html#pragma_synchronous
+        let (normal, full) = (1, 2);
+        let level = |connection: &Connection| -> i64 {
+            let asked = connection.pragma_query_value(None, "synchronous", |row| row.get(0));
+            asked.unwrap()
+        };
+        let connection = bench.repository.connection().unwrap();
+        assert_eq!(level(&connection), full);
+        assert_eq!(connection.lazily(|lazy| Ok(level(lazy))).unwrap(), normal);
+        assert_eq!(level(&connection), full);
+        let failed = connection.lazily(|_| Err::<(), _>(Error::Refused("no".into())));
+        assert!(failed.is_err());
+        assert_eq!(level(&connection), full);
+        // One that could not be set back is in a transaction, and lent to nobody else.
+        let stuck = connection.lazily(|lazy| Ok(lazy.execute_batch("BEGIN")?));
+        assert!(stuck.is_err() && level(&connection) == normal);
+        drop(connection);
+        assert_eq!(level(&bench.repository.connection().unwrap()), full);
+    }
+
+    #[test]
     fn a_new_repository_opens_and_a_used_folder_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let repository = Repository::init(&folder.path().join("r"), Compression::Zstd(3)).unwrap();

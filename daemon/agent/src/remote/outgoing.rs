@@ -54,7 +54,7 @@ impl Outgoing {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use yore_wire::{Message, PacketReader};
+    use yore_wire::{LONGEST, Message, PacketReader};
 
     use super::*;
 
@@ -88,5 +88,24 @@ mod tests {
         let mut reader = PacketReader::new(&bytes[..]);
         let read: Vec<Packet> = std::iter::from_fn(|| reader.next_packet().unwrap()).collect();
         assert!(read == packets);
+    }
+
+    #[test]
+    fn one_that_is_too_long_is_refused_and_the_others_go() {
+        let written = Written::default();
+        let mut outgoing = Outgoing::new(Box::new(written.clone()));
+        let remove = |length| {
+            Packet::Tell(Message::Remove {
+                name: vec![b'a'; length],
+            })
+        };
+        outgoing.put(&remove(1), false).unwrap();
+        let refused = outgoing.put(&remove(LONGEST + 1), false).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+        outgoing.put(&remove(2), true).unwrap();
+        let bytes = written.0.lock().unwrap().concat();
+        let mut reader = PacketReader::new(&bytes[..]);
+        let read: Vec<Packet> = std::iter::from_fn(|| reader.next_packet().unwrap()).collect();
+        assert!(read == [remove(1), remove(2)]);
     }
 }

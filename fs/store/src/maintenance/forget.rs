@@ -343,7 +343,7 @@ mod tests {
         let contents = bench.number("SELECT count(*) FROM contents");
         let refused = bench.repository.forget(&[newest.id]);
         assert!(matches!(refused, Err(Error::NewestStays(_))), "{refused:?}");
-        // Nothing has gone, and another snapshot needs no room.
+        // Nothing has gone.
         let ids = || -> Vec<SnapshotId> {
             let snapshots = bench.repository.snapshots().unwrap();
             snapshots.iter().map(|snapshot| snapshot.id).collect()

@@ -366,4 +366,16 @@ mod tests {
             "it ended before"
         );
     }
+
+    #[test]
+    fn a_frame_is_told_once_wherever_its_contents_stand() {
+        let bench = Bench::new();
+        let mut all = small_ones(&bench);
+        let alone = all.pop().unwrap();
+        let after = all.split_off(5);
+        let contents = all.iter().chain([&alone]).chain(&after);
+        let contents: Vec<ContentId> = contents.map(|(content, _)| *content).collect();
+        let expected = [all, after, vec![alone]].concat();
+        assert_eq!(told(&bench.repository, &contents).unwrap(), (2, expected));
+    }
 }
