@@ -56,7 +56,7 @@ def rows(step, found):
 
 
 def ratio(figures):
-    """Ours by the best of the others, which a floor is not."""
+    """Ours by the best of the others, which the floor of all mounts is not."""
     others = [value for tool, value in figures.items() if not tool.startswith("yore") and tool != "floor" and value > 0]
     if "yore" not in figures or not others:
         return ""
