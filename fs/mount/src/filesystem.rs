@@ -180,7 +180,7 @@ impl Filesystem for SnapshotFilesystem {
             // There is nothing to flush. With passthrough there are no pages of ours
             // to keep, and the kernel refuses the flag.
             match &handle.backing {
-                Some(backing) => reply.opened_passthrough(number, FopenFlags::FOPEN_NOFLUSH, backing),
+                Some(backing) => reply.opened_passthrough(number, FopenFlags::FOPEN_NOFLUSH, &backing.id),
                 None => reply.opened(number, FopenFlags::FOPEN_NOFLUSH | FopenFlags::FOPEN_KEEP_CACHE),
             }
         });

@@ -7,12 +7,13 @@ use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use fuser::{BackingId, Errno, FileHandle, INodeNo};
+use fuser::{Errno, FileHandle, INodeNo};
 use lru::LruCache;
 use yore_store::{EntryId, OpenContent};
 
 use crate::fault::Fault;
 use crate::lock;
+use crate::passthrough::Backing;
 use crate::tree::Tree;
 
 /// So many files that are not opened are kept at hand: more than are read at a time.
@@ -33,7 +34,7 @@ pub(crate) struct Handle {
     /// Its bytes; `None` for an empty file.
     reader: Option<Box<dyn OpenContent>>,
     /// What the kernel reads past us; alive as long as the file is open.
-    pub(crate) backing: Option<Arc<BackingId>>,
+    pub(crate) backing: Option<Arc<Backing>>,
 }
 
 impl Handle {
@@ -49,7 +50,7 @@ impl Handle {
 
     /// Has the kernel read it itself, if `open` says by what; that is told whether the files of its repository are
     /// trusted.
-    pub(crate) fn back(&mut self, open: impl FnOnce(&dyn OpenContent, bool) -> Option<Arc<BackingId>>) {
+    pub(crate) fn back(&mut self, open: impl FnOnce(&dyn OpenContent, bool) -> Option<Arc<Backing>>) {
         if let Some(reader) = &self.reader {
             self.backing = open(&**reader, self.tree.passthrough);
         }

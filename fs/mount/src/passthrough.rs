@@ -8,16 +8,15 @@
 //! - The backing id must live until the last of them is released.
 //!
 //! So what the first open of a node decided holds until the last close, whatever
-//! became of the stored file meanwhile: its descriptor keeps it readable.
+//! became of the stored file meanwhile: its descriptor keeps it readable, and a lock on it keeps holes out.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use fuser::{BackingId, INodeNo, ReplyOpen};
-use yore_store::OpenContent;
+use yore_store::{HeldFile, OpenContent};
 
 use crate::{complain, lock};
 
@@ -36,7 +35,15 @@ pub(crate) struct Passthrough {
     enabled: AtomicBool,
     /// The kernel said that we lack the privilege; it is no use to ask again.
     refused: AtomicBool,
-    modes: Modes<BackingId>,
+    modes: Modes<Backing>,
+}
+
+/// A stored file that the kernel reads.
+pub(crate) struct Backing {
+    /// What the kernel calls it.
+    pub(crate) id: BackingId,
+    /// It reads unverified, so the file must stay what it is.
+    _held: HeldFile,
 }
 
 impl Passthrough {
@@ -54,7 +61,7 @@ impl Passthrough {
         reader: &dyn OpenContent,
         trusted: bool,
         reply: &ReplyOpen,
-    ) -> Option<Arc<BackingId>> {
+    ) -> Option<Arc<Backing>> {
         if !self.enabled.load(Ordering::Relaxed) {
             return None;
         }
@@ -64,7 +71,7 @@ impl Passthrough {
         } else {
             None
         };
-        self.modes.open(node.0, || self.back(&file?, reply))
+        self.modes.open(node.0, || self.back(file?, reply))
     }
 
     /// To be called at each release of a file that has bytes.
@@ -77,14 +84,13 @@ impl Passthrough {
     /// Registers the content's own file with the kernel. Every failure means only
     /// that we read: we are not root, or the file system below is itself stacked
     /// too high.
-    fn back(&self, file: &File, reply: &ReplyOpen) -> Option<BackingId> {
+    fn back(&self, held: HeldFile, reply: &ReplyOpen) -> Option<Backing> {
         if self.refused.load(Ordering::Relaxed) {
             return None;
         }
-        reply
-            .open_backing(file)
-            .inspect_err(|error| self.note_refusal(error))
-            .ok()
+        let id = reply.open_backing(held.file());
+        let id = id.inspect_err(|error| self.note_refusal(error)).ok()?;
+        Some(Backing { id, _held: held })
     }
 
     fn note_refusal(&self, error: &std::io::Error) {

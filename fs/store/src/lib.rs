@@ -20,6 +20,7 @@ mod error;
 mod frame;
 mod half_made;
 mod history;
+mod holes;
 mod ids;
 mod ingest;
 mod layout;
@@ -56,6 +57,7 @@ pub use history::{
     Change, Found, History, NextPassage, OpenContent, PIECE, Passage, Space, StoredAs, TellChange, TellFound,
     TellPassage, TellProgress, Version, Wanted, go_on, read_passages, space_of,
 };
+pub use holes::HeldFile;
 pub use ids::*;
 pub use ingest::{BaseValues, Body, Committed, Ingest, LargeOp, Made, PushOptions};
 pub use layout::{FRAME, GROUP, LARGEST, MEDIUM, SEGMENT, SMALL, TINY};

@@ -63,6 +63,9 @@ stops! {
     DeadFileUnlinked: "dead file: unlink",
     UnlinkedFolderSynced: "folder of a dead file: fsync",
     DeadRowsDropped: "rows of dead files: commit",
+    HoleMade: "hole in a file: made",
+    HolesSynced: "holes: fsync",
+    HolesTold: "holes: commit",
 
     // Forgetting, and what follows from it.
     SnapshotsForgotten: "forgotten: commit",

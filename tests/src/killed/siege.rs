@@ -1,7 +1,7 @@
 //! Kills workers, at points of the source or at any moment.
 //!
-//! What a worker left is looked at in a copy, so that the next one finds it untouched. Stored files are written once, so
-//! a copy has them as hard links and costs no more than the catalog.
+//! What a worker left is looked at in a copy, so that the next one finds it untouched. Packs and deltas are written once,
+//! so a copy has them as hard links. Heads are copied: of one that has another name nothing is given back.
 
 use std::io::{BufRead, BufReader, Lines};
 use std::os::unix::process::ExitStatusExt;
@@ -78,7 +78,7 @@ fn copy(from: &Path, to: &Path) {
 
 fn is_written_once(file: &Path) -> bool {
     let kind = file.parent().and_then(Path::parent).and_then(Path::file_name);
-    kind.is_some_and(|kind| ["packs", "heads", "deltas"].iter().any(|one| kind == *one))
+    kind.is_some_and(|kind| ["packs", "deltas"].iter().any(|one| kind == *one))
 }
 
 /// A worker at work.

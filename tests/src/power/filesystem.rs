@@ -20,6 +20,9 @@ use super::folder::{Folder, Number};
 
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// `fallocate` is asked for a hole: FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE.
+const HOLE: i32 = 0x02 | 0x01;
+
 /// The size of a block and how many there are: more than anybody fills.
 const BLOCK: u32 = 4096;
 const BLOCKS: u64 = 1 << 24;
@@ -62,6 +65,12 @@ impl PowerFilesystem {
         disk.will_be_long(file.0, length)?;
         disk.file_mut(file.0)?.set_length(length);
         Ok(())
+    }
+
+    fn make_hole(&self, file: INodeNo, from: usize, to: usize) -> Result<()> {
+        let length = self.disk().file(file.0)?.length();
+        let zeros = vec![0; to.min(length).saturating_sub(from)];
+        self.write_at(file, from.min(length), &zeros)
     }
 
     fn fsync_file(&self, file: INodeNo) -> Result<()> {
@@ -300,7 +309,7 @@ impl Filesystem for PowerFilesystem {
         done(self.disk().fsync_folder(ino.0), reply);
     }
 
-    /// Room is promised by making the file as long.
+    /// Room is promised by making the file as long; a hole is zeros.
     fn fallocate(
         &self,
         _req: &Request,
@@ -311,11 +320,12 @@ impl Filesystem for PowerFilesystem {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        if mode != 0 {
-            return reply.error(Errno::EOPNOTSUPP);
-        }
         let end = (offset + length) as usize;
-        done(self.set_length(ino, |length| length.max(end)), reply);
+        match mode {
+            0 => done(self.set_length(ino, |length| length.max(end)), reply),
+            HOLE => done(self.make_hole(ino, offset as usize, end), reply),
+            _ => reply.error(Errno::EOPNOTSUPP),
+        }
     }
 
     fn readdir(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {

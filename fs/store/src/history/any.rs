@@ -3,7 +3,6 @@
 //! Commands, the mount and restores are written against [`History`] and do not know which of
 //! the two they have.
 
-use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,8 +11,8 @@ use super::{NextPassage, TellPassage, read_passages};
 use crate::error::IoContext;
 use crate::tree::{Listed, find_name};
 use crate::{
-    BaseValues, Change, ContentId, ContentReader, Entry, EntryId, Error, FolderId, Forgotten, Found, Hash, Listing,
-    Repaired, Repository, Result, Snapshot, SnapshotId, Stats, Swept, Verified, Version,
+    BaseValues, Change, ContentId, ContentReader, Entry, EntryId, Error, FolderId, Forgotten, Found, Hash, HeldFile,
+    Listing, Repaired, Repository, Result, Snapshot, SnapshotId, Stats, Swept, Verified, Version,
 };
 
 /// A content open for reading. Every byte given was verified where it is kept.
@@ -24,8 +23,8 @@ pub trait OpenContent: Send + Sync {
     /// Reads bytes from `offset`; fewer than asked for only at the end.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize>;
 
-    /// The file on this machine that is byte for byte this content, where there is one.
-    fn raw_file(&self) -> Result<Option<File>> {
+    /// The file on this machine that is byte for byte this content, where there is one; it stays so as long as it is held.
+    fn raw_file(&self) -> Result<Option<HeldFile>> {
         Ok(None)
     }
 }
@@ -37,7 +36,7 @@ impl OpenContent for ContentReader {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
         self.read_going_on(offset, buffer)
     }
-    fn raw_file(&self) -> Result<Option<File>> {
+    fn raw_file(&self) -> Result<Option<HeldFile>> {
         ContentReader::raw_file(self)
     }
 }

@@ -30,7 +30,7 @@ use crate::ingest::rows::NewRow;
 use crate::layout::{GROUP, LARGEST, SEGMENT, SEGMENT_GROUPS};
 use crate::read::{ContentReader, stored_frame};
 use crate::tree_hash::{self, Value, group_value, segment_value};
-use crate::{ContentId, Error, Hash, Result};
+use crate::{ContentId, Error, Hash, Result, RunId};
 
 /// Matches with their bases that a whole push remembers.
 const MOST_MATCHES: usize = 2 << 20;
@@ -458,7 +458,7 @@ impl Ingest {
         let value = segment_value(length, &values);
         let run = match groups.iter().all(|group| matches!(group, Group::Zeros(..))) {
             true => None,
-            false => Some(self.write_segment(large.key, groups, first)?),
+            false => Some(self.write_segment(large.key, groups, first, large.last_run())?),
         };
         large.parts.push(Part { run, value });
         Ok(())
@@ -474,6 +474,11 @@ impl LargeContent {
     /// Whether something of it has arrived that is in no file yet.
     pub(super) fn is_waiting(&self) -> bool {
         !self.settling.is_empty() || self.groups.iter().any(|group| !matches!(group, Group::Zeros(..)))
+    }
+
+    /// Where the segment before the one that comes next lies.
+    fn last_run(&self) -> Option<RunId> {
+        self.parts.last()?.run
     }
 
     /// Bytes told so far.

@@ -97,7 +97,8 @@ fn write_copy(writer: &mut Writer, content: Content) -> Result<Copy> {
             }
             Some(parts) if bytes.iter().all(|&byte| byte == 0) => parts.push(Part { run: None, value }),
             Some(parts) => {
-                let run = writer.write_head(&stored, encoding, first)?;
+                let follows = parts.last().and_then(|part| part.run);
+                let run = writer.write_head(&stored, encoding, first, follows)?;
                 parts.push(Part {
                     run: Some(run.id),
                     value,

@@ -1,12 +1,10 @@
 //! A content open for reading.
 
-use std::fs::File;
 use std::sync::{Arc, RwLock};
 
 use crate::catalog::Content;
 use crate::delta::{ReadAt, Source};
-use crate::frame::Encoding;
-use crate::layout::{FileKind, GROUP, SEGMENT};
+use crate::layout::{GROUP, SEGMENT};
 use crate::read::FrameError;
 use crate::read::ahead::Progress;
 use crate::read::plan::{Plan, Stretch, Whole};
@@ -126,7 +124,7 @@ impl ContentReader {
                 Err(gone) => {
                     let again = Arc::new(load_again(&self.repository, self.id)?);
                     // The same rows name the same runs; but a run may have moved into another file.
-                    let moved = self.runs_moved(&again);
+                    let moved = matches!(gone, FrameError::Gone(_)) && self.runs_moved(&again);
                     if again.is_same(&plan) && !moved {
                         return Err(gone.into_error());
                     }
@@ -134,25 +132,6 @@ impl ContentReader {
                     plan = again;
                 }
             }
-        }
-    }
-
-    /// The file that is byte for byte this content, where there is one.
-    pub fn raw_file(&self) -> Result<Option<File>> {
-        let plan = self.plan();
-        let (None, Whole::Segments(parts)) = (&plan.map, &plan.whole) else {
-            return Ok(None);
-        };
-        let [part] = parts.as_slice() else { return Ok(None) };
-        let Some(Ok(run)) = part.run.map(|run| self.repository.run(run)) else {
-            return Ok(None);
-        };
-        if run.encoding != Encoding::Raw || run.kind != FileKind::Head || run.offset != 0 {
-            return Ok(None);
-        }
-        match self.repository.file_of(&run) {
-            Ok(file) => Ok(file.try_clone().ok()),
-            Err(_) => Ok(None),
         }
     }
 

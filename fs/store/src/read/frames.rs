@@ -17,6 +17,8 @@ use crate::{Error, Hash, Repository, RunId, frame};
 pub(crate) enum FrameError {
     /// Its row or its file is gone: it may have been moved, or the content rebased. Look again.
     Gone(String),
+    /// Its bytes are not what its row says: it may have been given back since the row was read. Look again.
+    Changed(String),
     /// Anything else; looking again does not help.
     Failed(Error),
 }
@@ -31,7 +33,7 @@ impl FrameError {
     /// The error for a caller who has looked again and found nothing changed.
     pub fn into_error(self) -> Error {
         match self {
-            FrameError::Gone(what) => Error::Damaged(what),
+            FrameError::Gone(what) | FrameError::Changed(what) => Error::Damaged(what),
             FrameError::Failed(error) => error,
         }
     }
@@ -66,10 +68,6 @@ impl Repository {
     /// The same into memory that is as long as the frame, past the cache: for reading whole contents once.
     pub(crate) fn read_frame(&self, run: &Run, index: usize, bytes: &mut [u8]) -> Result<(), FrameError> {
         let row = run.frames[index];
-        let damaged = || {
-            let path = stored_file(self.path(), run.kind, run.file);
-            Error::Damaged(format!("{} at {}", path.display(), run.offset + run.starts[index].0))
-        };
         // What is raw is read where it is wanted.
         if run.encoding == Encoding::Raw && row.stored == row.length {
             self.reading(run, index, |file, offset| file.read_exact_at(bytes, offset))?;
@@ -81,7 +79,7 @@ impl Repository {
                 }
                 let stored = &mut memory[..length];
                 self.reading(run, index, |file, offset| file.read_exact_at(stored, offset))?;
-                frame::decode_into(run.encoding, stored, bytes).map_err(|_| FrameError::from(damaged()))
+                frame::decode_into(run.encoding, stored, bytes).map_err(|_| self.changed(run, index))
             })?;
         }
         let value = match run.position {
@@ -90,8 +88,13 @@ impl Repository {
         };
         match value == row.value || cfg!(feature = "fault-unverified-frame") {
             true => Ok(()),
-            false => Err(damaged().into()),
+            false => Err(self.changed(run, index)),
         }
+    }
+
+    fn changed(&self, run: &Run, index: usize) -> FrameError {
+        let path = stored_file(self.path(), run.kind, run.file);
+        FrameError::Changed(format!("{} at {}", path.display(), run.offset + run.starts[index].0))
     }
 
     /// The file that a run lies in.
@@ -152,9 +155,8 @@ thread_local! {
 pub(crate) fn stored_frame(repository: &Repository, run: &Run, index: usize) -> Result<Vec<u8>, FrameError> {
     let mut stored = vec![0; run.frames[index].stored as usize];
     repository.reading(run, index, |file, offset| file.read_exact_at(&mut stored, offset))?;
-    if stored_check(&stored) != run.frames[index].check {
-        let path = stored_file(repository.path(), run.kind, run.file);
-        return Err(Error::Damaged(format!("{} at {}", path.display(), run.offset + run.starts[index].0)).into());
+    match stored_check(&stored) == run.frames[index].check {
+        true => Ok(stored),
+        false => Err(repository.changed(run, index)),
     }
-    Ok(stored)
 }

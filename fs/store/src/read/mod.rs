@@ -6,6 +6,7 @@ mod content;
 mod frames;
 mod listings;
 mod plan;
+mod raw;
 mod stored;
 
 pub(crate) use ahead::Ahead;

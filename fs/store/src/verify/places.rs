@@ -18,6 +18,14 @@ struct StoredFile {
     bytes: u64,
 }
 
+impl StoredFile {
+    /// Whether it is no damage that the file has this length. A head with holes takes less than its length.
+    fn may_have(&self, length: Option<u64>) -> bool {
+        let is_head = self.kind == FileKind::Head as i64;
+        length.is_some_and(|length| length == self.bytes || is_head && length > self.bytes)
+    }
+}
+
 impl Verifier<'_> {
     pub(super) fn check_places(&mut self, catalog: &Connection) -> Result<()> {
         self.result.contents = catalog.query_row("SELECT count(*) FROM contents WHERE push IS NULL", [], |row| {
@@ -26,8 +34,8 @@ impl Verifier<'_> {
         self.check_chains(catalog)?;
         self.check_contents(catalog)?;
         self.check_segments(catalog)?;
-        let broken_files = self.check_files(catalog)?;
-        let broken_runs = self.check_runs(catalog, &broken_files)?;
+        let lengths = self.check_files(catalog)?;
+        let broken_runs = self.check_runs(catalog, &lengths)?;
         suspect_users(catalog, &broken_runs, &mut self.suspects)?;
         suspect_deltas(catalog, &mut self.suspects)
     }
@@ -108,11 +116,11 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// Files are there and as long as their rows say. Gives their lengths where they are not.
+    /// Files are there and as long as their rows say. Gives their lengths where they are not, or are others for holes.
     fn check_files(&mut self, catalog: &Connection) -> Result<HashMap<FileId, Option<u64>>> {
         let mut statement = catalog.prepare("SELECT id, kind, bytes FROM files WHERE push IS NULL AND dead = 0")?;
         let mut rows = statement.query([])?;
-        let mut broken = HashMap::new();
+        let mut lengths = HashMap::new();
         while let Some(row) = rows.next()? {
             let (id, file) = (
                 row.get(0)?,
@@ -123,16 +131,18 @@ impl Verifier<'_> {
             );
             let length = self.length(id, &file);
             if length != Some(file.bytes) {
-                broken.insert(id, length);
+                lengths.insert(id, length);
+            }
+            if !file.may_have(length) {
                 self.suspects.files.insert(id);
             }
         }
-        Ok(broken)
+        Ok(lengths)
     }
 
     /// Every run reads, its file has it, and its columns say what its frames add up to. Gives
     /// those of which that does not hold.
-    fn check_runs(&mut self, catalog: &Connection, files: &HashMap<FileId, Option<u64>>) -> Result<HashSet<RunId>> {
+    fn check_runs(&mut self, catalog: &Connection, lengths: &HashMap<FileId, Option<u64>>) -> Result<HashSet<RunId>> {
         let mut statement = catalog.prepare(
             "SELECT r.id, r.bytes, r.length, f.bytes FROM runs r LEFT JOIN files f ON f.id = r.file
              WHERE f.push IS NULL ORDER BY r.file",
@@ -151,14 +161,15 @@ impl Verifier<'_> {
             };
             let (bytes, length, file): (i64, i64, i64) = (row.get(1)?, row.get(2)?, row.get(3)?);
             let end = run.offset + run.bytes();
-            if (bytes as u64, length as u64) != (run.bytes(), run.length()) || end > file as u64 {
+            let longest = lengths.get(&run.file).copied().flatten().unwrap_or(0).max(file as u64);
+            if (bytes as u64, length as u64) != (run.bytes(), run.length()) || end > longest {
                 self.damage(
                     format!("catalog run {id}: its lengths do not fit its frames or its file"),
                     Vec::new(),
                 );
                 broken.insert(id);
             }
-            if files
+            if lengths
                 .get(&run.file)
                 .is_some_and(|length| length.is_none_or(|length| length < end))
             {
@@ -184,7 +195,7 @@ impl Verifier<'_> {
                 bytes: bytes as u64,
             };
             let what = match self.length(id, &file) {
-                Some(length) if length == file.bytes => continue,
+                length if file.may_have(length) => continue,
                 Some(length) => format!("has {length} bytes, it should have {}", file.bytes),
                 None => "is missing".into(),
             };

@@ -1,6 +1,6 @@
 //! Writing stored files: packs, segments, deltas.
 //!
-//! A file is written once. The order that makes it safe:
+//! What is written does not change any more (but for [holes](crate::holes)). The order that makes it safe:
 //!
 //! 1. a row in `files` that names its push (a crash leaves a row and perhaps a file: swept by the row),
 //! 2. the file is created, written, fsynced,
@@ -9,6 +9,7 @@
 //!
 //! Nothing that a snapshot reaches names a file before step 4.
 
+mod head;
 mod sealer;
 mod sink;
 
@@ -21,6 +22,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use head::OpenHead;
 use sealer::{Complete, Sealer};
 
 use crate::catalog::{FrameRow, IdAllocator, Run, stored_check};
@@ -89,6 +91,9 @@ pub(crate) struct Writer {
     pub ids: IdAllocator,
     budget: Box<dyn Budget>,
     pack: Option<OpenPack>,
+    head: Option<OpenHead>,
+    /// Whether the file system has holes, as far as that is known.
+    has_holes: Option<bool>,
     reserved: [VecDeque<FileId>; 3],
     folders: BTreeSet<PathBuf>,
     sealer: Sealer,
@@ -104,6 +109,8 @@ impl Writer {
             ids: IdAllocator::default(),
             budget,
             pack: None,
+            head: None,
+            has_holes: None,
             reserved: Default::default(),
             folders: BTreeSet::new(),
             sealer: Sealer::default(),
@@ -137,27 +144,6 @@ impl Writer {
             self.seal_pack()?;
         }
         Ok(run)
-    }
-
-    /// Writes one file that is a run of its own.
-    pub fn write_head(&mut self, frames: &[(Vec<u8>, FrameRow)], encoding: Encoding, position: u64) -> Result<Run> {
-        let bytes = stored_length(frames);
-        self.grant(bytes, false)?;
-        let (id, file, path) = self.create(FileKind::Head)?;
-        write_frames(&file, frames, 0).at(&path)?;
-        self.grant(bytes, true)?;
-        self.seal(id, file, path, bytes as u64)?;
-        self.written += bytes as u64;
-        let rows = frames.iter().map(|(_, row)| *row).collect();
-        Ok(Run::new(
-            self.next_run()?,
-            id,
-            FileKind::Head,
-            0,
-            encoding,
-            Some(position),
-            rows,
-        ))
     }
 
     /// Takes bytes off the budget before they are written; by a planted fault, after that.
@@ -198,7 +184,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Has a complete file fsynced; [`sync`](Self::sync) waits for that.
+    /// Has a file fsynced that has so many bytes; [`sync`](Self::sync) waits for that.
     pub(super) fn seal(&mut self, id: FileId, file: File, path: PathBuf, bytes: u64) -> Result<()> {
         self.sealer.seal(Complete { id, file, path, bytes })
     }

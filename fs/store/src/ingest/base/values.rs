@@ -113,7 +113,7 @@ impl Repository {
         match self.run(run) {
             Ok(run) if run.position.is_some() => Ok(run.frames.iter().map(|frame| frame.value).collect()),
             Ok(_) | Err(FrameError::Gone(_)) => Ok(Vec::new()),
-            Err(FrameError::Failed(error)) => Err(error),
+            Err(error) => Err(error.into_error()),
         }
     }
 }

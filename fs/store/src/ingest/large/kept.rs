@@ -32,14 +32,20 @@ impl Ingest {
         if groups.iter().all(|group| matches!(group, Group::Zeros(..))) {
             return Ok(());
         }
-        self.write_segment(large.key, groups, first).map(drop)
+        self.write_segment(large.key, groups, first, large.last_run()).map(drop)
     }
 
     /// Writes groups as a segment, of which the first is that of this number; a push that dies leaves it
-    /// for the next one.
-    pub(super) fn write_segment(&mut self, key: [u8; 16], groups: Vec<Group>, first: u64) -> Result<RunId> {
+    /// for the next one. `follows` is the segment before it.
+    pub(super) fn write_segment(
+        &mut self,
+        key: [u8; 16],
+        groups: Vec<Group>,
+        first: u64,
+        follows: Option<RunId>,
+    ) -> Result<RunId> {
         let (encoding, stored) = encode_segment(groups, self.repository.compression());
-        let run = self.writer.write_head(&stored, encoding, first)?;
+        let run = self.writer.write_head(&stored, encoding, first, follows)?;
         let id = run.id;
         self.add_row(NewRow::Run(run))?;
         self.add_row(NewRow::Partial { key, run: id })?;

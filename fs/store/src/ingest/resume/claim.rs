@@ -61,6 +61,7 @@ fn clear(repository: &Arc<Repository>, push: PushId) -> Result<()> {
         for file in incomplete {
             drop_file(transaction, push, file)?;
         }
+        drop_unsynced(transaction, push)?;
         drop_damaged(transaction, push)?;
         drop_incomplete(transaction, push)?;
         drop_unused(transaction, push)?;
@@ -124,7 +125,7 @@ fn drop_entries(transaction: &Transaction<'_>, told: (i64, i64, i64)) -> Result<
     Ok(transaction.prepare_cached(&delete)?.execute(told)?)
 }
 
-/// Files of a push that were not fsynced, or are not there with the length that they had then.
+/// Files of a push that were not fsynced, or are not there with what was.
 fn incomplete_files(repository: &Repository, push: PushId) -> Result<Vec<FileId>> {
     let files: Vec<(FileId, i64, i64)> = {
         let connection = repository.connection()?;
@@ -135,13 +136,20 @@ fn incomplete_files(repository: &Repository, push: PushId) -> Result<Vec<FileId>
     let is_complete = |(id, kind, bytes): &(FileId, i64, i64)| {
         let path = FileKind::from_code(*kind).map(|kind| stored_file(repository.path(), kind, *id));
         let status = path.and_then(|path| std::fs::metadata(path).ok());
-        *bytes > 0 && status.is_some_and(|status| status.len() == *bytes as u64)
+        // A head that was to go on may have got more, which nobody knows of: that is cut off.
+        let is_head = *kind == FileKind::Head as i64;
+        let is_whole = |length: u64| length == *bytes as u64 || is_head && length > *bytes as u64;
+        *bytes > 0 && status.is_some_and(|status| is_whole(status.len()))
     };
     let (complete, incomplete): (Vec<_>, Vec<_>) = files.into_iter().partition(is_complete);
     // Whoever made them may have died before the fsync of their folders.
     let mut folders = BTreeSet::new();
-    for (id, kind, _) in complete {
+    for (id, kind, bytes) in complete {
         let path = FileKind::from_code(kind).map(|kind| stored_file(repository.path(), kind, id));
+        if let Some(path) = path.iter().find(|path| is_longer(path, bytes as u64)) {
+            let file = File::options().write(true).open(path);
+            file.and_then(|file| file.set_len(bytes as u64)).at(path)?;
+        }
         let ancestors = path.iter().flat_map(|path| path.ancestors().skip(1).take(2));
         folders.extend(ancestors.map(Path::to_owned));
     }
@@ -151,6 +159,10 @@ fn incomplete_files(repository: &Repository, push: PushId) -> Result<Vec<FileId>
             .at(&folder)?;
     }
     Ok(incomplete.into_iter().map(|(id, ..)| id).collect())
+}
+
+fn is_longer(path: &Path, bytes: u64) -> bool {
+    std::fs::metadata(path).is_ok_and(|status| status.len() > bytes)
 }
 
 /// Drops everything of a push that needs one of its files.
@@ -167,6 +179,16 @@ pub(super) fn drop_file(transaction: &Transaction<'_>, push: PushId, file: FileI
     ] {
         transaction.prepare_cached(statement)?.execute((push, file))?;
     }
+    Ok(())
+}
+
+/// Drops the segments of a push that the disk may not have: they lie behind what was fsynced of their file.
+fn drop_unsynced(transaction: &Transaction<'_>, push: PushId) -> Result<()> {
+    transaction.execute(
+        "DELETE FROM runs WHERE file IN (SELECT id FROM files WHERE push = ?1)
+           AND offset + bytes > (SELECT bytes FROM files WHERE id = runs.file)",
+        [push],
+    )?;
     Ok(())
 }
 

@@ -1,0 +1,354 @@
+//! Holes in heads: what nothing needs any more of a file in which other segments live.
+//!
+//! A stored file never changes but for this: ranges in which no run lies are given back to the file system. Rows say
+//! what is a hole, so it may be done at any time after the commit that dropped a run, and again: a crash leaves a file
+//! that takes more than it needs until a segment of it is dropped again, or until the next collection.
+//!
+//! Who reads by plans made before finds zeros, which are not what the checks say, and looks again. Who hands a file
+//! to the kernel, which checks nothing, holds it meanwhile ([`HeldFile`]): it gets no holes then. Nor does one that has
+//! another name: somebody has copied the repository by hard links, and needs what was there then.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
+
+use rusqlite::{Connection, OptionalExtension};
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+use rustix::io::Errno;
+
+use crate::error::IoContext;
+use crate::layout::{FileKind, SEGMENT, stored_file};
+use crate::stops::Stop;
+use crate::{FileId, Repository, Result};
+
+/// Whether the file system of this file can give ranges back.
+pub(crate) fn are_possible(file: &File) -> io::Result<bool> {
+    // Behind its end there is nothing to give back.
+    let end = file.metadata()?.len();
+    is_punched(punch(file, end..end + SEGMENT))
+}
+
+/// Whether it was done; an error if it failed though it can be done.
+fn is_punched(result: Result<(), Errno>) -> io::Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn punch(file: &File, range: Range<u64>) -> Result<(), Errno> {
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    loop {
+        match fallocate(file, flags, range.start, range.end - range.start) {
+            Err(Errno::INTR) => continue,
+            done => return done,
+        }
+    }
+}
+
+/// A stored file that gets no holes, as long as this lives.
+#[derive(Debug)]
+pub struct HeldFile(File);
+
+impl HeldFile {
+    /// Holds a file, unless it is just getting some. Its rows are to be looked at after that.
+    pub(crate) fn new(file: File) -> Option<Self> {
+        flock(&file, FlockOperation::NonBlockingLockShared).ok()?;
+        Some(HeldFile(file))
+    }
+
+    /// The file.
+    pub fn file(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for HeldFile {
+    fn drop(&mut self) {
+        // As with other locks: a process that is just being started has all our files for a moment.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+impl Repository {
+    /// Gives back what no run lies in of these files, as far as they are heads. One that is held, or
+    /// has another name, keeps what it has.
+    pub(crate) fn give_back(&self, files: impl IntoIterator<Item = FileId>) -> Result<()> {
+        files.into_iter().try_for_each(|file| self.give_back_of(file))
+    }
+
+    fn give_back_of(&self, id: FileId) -> Result<()> {
+        let path = stored_file(self.path(), FileKind::Head, id);
+        let file = match File::options().write(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            opened => opened.at(&path)?,
+        };
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => return Ok(()),
+            locked => locked.at(&path)?,
+        }
+        let status = file.metadata().at(&path)?;
+        if status.nlink() > 1 {
+            return Ok(());
+        }
+        let length = status.len();
+        let Some((bytes, gaps)) = gaps(&*self.connection()?, id, length)? else {
+            return Ok(());
+        };
+        for gap in gaps {
+            if !is_punched(Stop::HoleMade.around(|| punch(&file, gap))).at(&path)? {
+                return Ok(());
+            }
+        }
+        Stop::HolesSynced.around(|| file.sync_all()).at(&path)?;
+        self.in_transaction(Stop::HolesTold, |transaction| {
+            let tell = "UPDATE files SET bytes = ?2 WHERE id = ?1 AND push IS NULL AND dead = 0 AND bytes > ?2";
+            transaction.execute(tell, (id, bytes as i64))?;
+            Ok(())
+        })
+    }
+
+    /// Heads of which something is to be given back: with fewer runs than segments. (By the index of the runs alone:
+    /// their rows are most of a catalog of large files.)
+    pub(crate) fn heads_with_gaps(&self) -> Result<BTreeSet<FileId>> {
+        let connection = self.connection()?;
+        let mut statement = connection.prepare_cached(
+            "SELECT id FROM files WHERE kind = ?1 AND push IS NULL AND dead = 0 AND bytes > ?2
+               AND (SELECT count(*) FROM runs WHERE file = files.id) < (bytes + ?2 - 1) / ?2",
+        )?;
+        let heads = statement.query_map((FileKind::Head as i64, SEGMENT as i64), |row| row.get(0))?;
+        Ok(heads.collect::<rusqlite::Result<_>>()?)
+    }
+}
+
+/// Bytes of a head that runs lie in, and the ranges in which none does; `None` if it has nothing to give back.
+fn gaps(connection: &Connection, id: FileId, length: u64) -> Result<Option<(u64, Vec<Range<u64>>)>> {
+    let committed = "SELECT bytes FROM files WHERE id = ?1 AND kind = ?2 AND push IS NULL AND dead = 0";
+    let kept: Option<i64> = connection
+        .prepare_cached(committed)?
+        .query_row((id, FileKind::Head as i64), |row| row.get(0))
+        .optional()?;
+    let mut statement = connection.prepare_cached("SELECT offset, bytes FROM runs WHERE file = ?1 ORDER BY offset")?;
+    let runs = statement.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (mut living, mut end, mut gaps) = (0, 0, Vec::new());
+    for run in runs {
+        let (offset, bytes): (i64, i64) = run?;
+        if offset as u64 > end {
+            gaps.push(end..offset as u64);
+        }
+        living += bytes as u64;
+        end = end.max((offset + bytes) as u64);
+    }
+    if end < length {
+        gaps.push(end..length);
+    }
+    let has_more = kept.is_some_and(|kept| kept as u64 > living && living > 0);
+    Ok(has_more.then_some((living, gaps)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::testing::{Bench, file, noise};
+    use crate::{Body, Compression, ContentReader, Frame, GROUP, Hash, Ingest, Kind, LargeOp, Meta};
+
+    const LENGTH: usize = 3 * SEGMENT as usize;
+
+    /// Three segments that do not compress, and the same with another second segment.
+    fn versions() -> (Vec<u8>, Vec<u8>) {
+        let old = noise(1, LENGTH);
+        let mut new = old.clone();
+        let second = SEGMENT as usize..2 * SEGMENT as usize;
+        new[second].copy_from_slice(&noise(2, SEGMENT as usize));
+        (old, new)
+    }
+
+    /// Puts the version that follows `old`: segment by segment unchanged or new.
+    fn change(push: &mut Ingest, old: &[u8], new: &[u8]) {
+        push.large_begin(Some(Hash::of(old)), [7; 16]).unwrap();
+        let segments = old.chunks(SEGMENT as usize).zip(new.chunks(SEGMENT as usize));
+        for (old, new) in segments {
+            if old == new {
+                let groups = (new.len() as u64).div_ceil(GROUP);
+                push.large_op(LargeOp::Same { groups }).unwrap();
+                continue;
+            }
+            for group in new.chunks(GROUP as usize) {
+                let frame = Frame::encode(group, Compression::Zstd(1));
+                push.large_op(LargeOp::Frame(frame)).unwrap();
+            }
+        }
+        let (hash, size) = (Hash::of(new), new.len() as u64);
+        push.large_end(hash, size).unwrap();
+        let meta = Meta::plain(Kind::File, 0o644);
+        push.put(b"film", meta, Some(Body { hash, size }), None).unwrap();
+    }
+
+    /// The first head, and where it is.
+    fn head(bench: &Bench) -> (FileId, PathBuf) {
+        let id = FileId(bench.number("SELECT min(id) FROM files WHERE kind = 1"));
+        (id, stored_file(bench.repository.path(), FileKind::Head, id))
+    }
+
+    fn told(bench: &Bench, head: FileId) -> i64 {
+        bench.number(&format!("SELECT bytes FROM files WHERE id = {}", head.0))
+    }
+
+    fn on_disk(path: &Path) -> u64 {
+        path.metadata().unwrap().blocks() * 512
+    }
+
+    fn open(repository: &Arc<Repository>, bytes: &[u8]) -> ContentReader {
+        repository.open_hash(&Hash::of(bytes)).unwrap()
+    }
+
+    fn assert_reads(reader: &ContentReader, bytes: &[u8]) {
+        let mut found = vec![0; bytes.len()];
+        reader.read_at(0, &mut found).unwrap();
+        assert!(found == bytes);
+    }
+
+    fn assert_sound(bench: &Bench) {
+        let verified = bench.reopened().verify(true, &mut |_, _| Ok(())).unwrap();
+        assert!(verified.damages.is_empty(), "{verified:?}");
+    }
+
+    #[test]
+    fn what_does_not_compress_is_one_file_that_is_the_content() {
+        let bench = Bench::new();
+        let film = noise(1, LENGTH + 100_000);
+        let mut text = noise(3, 4 * SEGMENT as usize);
+        text[SEGMENT as usize..][..SEGMENT as usize].fill(b'a');
+        bench.push("host", |push| {
+            file(push, "film", &film);
+            file(push, "mixed", &text);
+            file(push, "second film", &text[..SEGMENT as usize]);
+        });
+        let (id, path) = head(&bench);
+        assert!(std::fs::read(path).unwrap() == film);
+        assert_eq!(told(&bench, id), film.len() as i64);
+        let reader = open(&bench.repository, &film);
+        let raw = reader.raw_file().unwrap().unwrap();
+        assert_eq!(raw.file().metadata().unwrap().len(), film.len() as u64);
+        // Of the mixed one what is in front of the letters, they, and each segment behind them.
+        assert_eq!(bench.number("SELECT count(*) FROM files WHERE kind = 1"), 2 + 4);
+        assert!(open(&bench.repository, &text).raw_file().unwrap().is_none());
+        assert_reads(&open(&bench.reopened(), &text), &text);
+        assert_sound(&bench);
+    }
+
+    #[test]
+    fn a_segment_that_nothing_needs_any_more_becomes_a_hole() {
+        let (bench, (old, new)) = (Bench::new(), versions());
+        bench.push("host", |push| file(push, "film", &old));
+        let (id, path) = head(&bench);
+        let before = on_disk(&path);
+        // As it was planned before, with nothing of it read yet.
+        let planned = bench.reopened();
+        let (reader, remote) = (open(&planned, &old), open(&planned, &old));
+        bench.push("host", |push| change(push, &old, &new));
+        assert_eq!(told(&bench, id), (LENGTH - SEGMENT as usize) as i64);
+        assert_eq!(before - on_disk(&path), SEGMENT);
+        assert_reads(&reader, &old);
+        let frame = remote.stored_frame(SEGMENT, GROUP).unwrap();
+        assert!(frame.is_none_or(|frame| frame.decode().unwrap() == old[SEGMENT as usize..][..GROUP as usize]));
+        for version in [&old, &new] {
+            let reader = open(&bench.reopened(), version);
+            assert_reads(&reader, version);
+            assert!(reader.raw_file().unwrap().is_none());
+        }
+        assert_eq!(bench.repository.heads_with_gaps().unwrap(), BTreeSet::new());
+        assert_sound(&bench);
+        // What is cut off is missed, though as many bytes are there as the row says.
+        let cut = File::options().write(true).open(&path).unwrap();
+        cut.set_len(3 * SEGMENT - 1).unwrap();
+        assert!(
+            !bench
+                .reopened()
+                .verify(true, &mut |_, _| Ok(()))
+                .unwrap()
+                .damages
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_held_gets_no_hole_until_it_is_not() {
+        let (bench, (old, new)) = (Bench::new(), versions());
+        bench.push("host", |push| file(push, "film", &old));
+        let (id, path) = head(&bench);
+        let held = open(&bench.reopened(), &old).raw_file().unwrap().unwrap();
+        bench.push("host", |push| change(push, &old, &new));
+        assert!(std::fs::read(&path).unwrap() == old);
+        assert_eq!(told(&bench, id), LENGTH as i64);
+        assert_eq!(bench.repository.heads_with_gaps().unwrap(), BTreeSet::from([id]));
+        assert_sound(&bench);
+        drop(held);
+        let third = bench.push("host", |_| ());
+        bench.repository.forget(&[third.id]).unwrap();
+        assert_eq!(told(&bench, id), (LENGTH - SEGMENT as usize) as i64);
+        assert!(std::fs::read(&path).unwrap()[SEGMENT as usize..][..SEGMENT as usize] == vec![0; SEGMENT as usize]);
+        assert_sound(&bench);
+    }
+
+    #[test]
+    fn a_copy_by_hard_links_keeps_what_it_has() {
+        let (bench, (old, new)) = (Bench::new(), versions());
+        bench.push("host", |push| file(push, "film", &old));
+        let (id, path) = head(&bench);
+        let copy = bench.repository.path().join("copy");
+        std::fs::hard_link(&path, &copy).unwrap();
+        bench.push("host", |push| change(push, &old, &new));
+        assert!(std::fs::read(&copy).unwrap() == old);
+        std::fs::remove_file(copy).unwrap();
+        bench.repository.give_back([id]).unwrap();
+        assert_eq!(told(&bench, id), (LENGTH - SEGMENT as usize) as i64);
+    }
+
+    #[test]
+    fn when_its_last_segment_goes_the_file_does() {
+        let (bench, (old, new)) = (Bench::new(), versions());
+        let first = bench.push("host", |push| file(push, "film", &old));
+        let (_, path) = head(&bench);
+        bench.push("host", |push| change(push, &old, &new));
+        let mut other = noise(9, LENGTH);
+        other[SEGMENT as usize..][..SEGMENT as usize].copy_from_slice(&new[SEGMENT as usize..][..SEGMENT as usize]);
+        let third = bench.push("host", |push| change(push, &new, &other));
+        assert!(!path.exists());
+        assert_reads(&open(&bench.reopened(), &old), &old);
+        bench.repository.forget(&[first.id, third.id]).unwrap();
+        assert_reads(&open(&bench.reopened(), &new), &new);
+        assert_eq!(bench.repository.heads_with_gaps().unwrap(), BTreeSet::new());
+        assert_sound(&bench);
+    }
+
+    #[test]
+    fn of_a_file_that_the_disk_has_in_part_the_next_push_has_that_part() {
+        let (bench, (film, _)) = (Bench::new(), versions());
+        let mut dying = bench.begin("host");
+        let meta = Meta::plain(Kind::Folder, 0o755);
+        dying.enter(b"", Some(meta)).unwrap();
+        dying.large_begin(None, [0; 16]).unwrap();
+        for group in film.chunks(GROUP as usize) {
+            let frame = Frame::encode(group, Compression::Zstd(1));
+            dying.large_op(LargeOp::Frame(frame)).unwrap();
+        }
+        drop(dying);
+        let (id, path) = head(&bench);
+        assert_eq!(told(&bench, id), LENGTH as i64);
+        // As if it had died before the second segment was fsynced.
+        bench.sql(&format!("UPDATE files SET bytes = {SEGMENT} WHERE id = {}", id.0));
+        drop(bench.begin("host"));
+        assert_eq!(bench.number("SELECT sum(bytes) FROM runs"), SEGMENT as i64);
+        assert_eq!(path.metadata().unwrap().len(), SEGMENT);
+        bench.push("host", |push| file(push, "film", &film));
+        assert_reads(&open(&bench.reopened(), &film), &film);
+        assert_sound(&bench);
+    }
+}
