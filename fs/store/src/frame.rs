@@ -9,7 +9,7 @@ use std::io;
 
 use zstd::bulk::{Compressor, Decompressor};
 
-use crate::layout::FRAME;
+use crate::layout::{FRAME, GROUP};
 use crate::{Error, Result};
 
 /// How the bytes of a run are stored.
@@ -50,7 +50,7 @@ pub(crate) const LARGEST_FRAME_HEADER: usize = 64;
 pub enum Compression {
     /// Not at all.
     Off,
-    /// With zstd at about this level: what hardly shrinks gets less work, what shrinks much gets more.
+    /// With zstd at about this level: what hardly shrinks gets less work, small contents that shrink much get more.
     Zstd(i32),
 }
 
@@ -160,7 +160,8 @@ const LEAST_ADAPTED: i32 = 3;
 /// The highest level that a repository may ask for.
 const HIGHEST: i32 = 19;
 
-/// Of what shrinks to less than this share more work makes some 4 % less, of other things next to nothing.
+/// Of small contents together that shrink to less than this share more work makes some 6 % less; of other things, and of
+/// the groups of larger contents, a third of that or next to nothing.
 const SHRINKS_MUCH: usize = 5;
 
 /// What does not shrink to this share is nearly as small with less work.
@@ -187,7 +188,7 @@ impl Adaptive {
 
     fn compress(&mut self, group: &[u8]) -> io::Result<Vec<u8>> {
         let (asked, set) = self.levels;
-        let level = adapted(asked, self.last);
+        let level = adapted(asked, group.len(), self.last);
         if level != set {
             self.compressor.set_compression_level(level)?;
             self.levels.1 = level;
@@ -199,10 +200,10 @@ impl Adaptive {
 }
 
 /// The level for a group after one that shrank like this.
-fn adapted(level: i32, last: Option<(usize, usize)>) -> i32 {
+fn adapted(level: i32, length: usize, last: Option<(usize, usize)>) -> i32 {
     match last {
         _ if level < LEAST_ADAPTED => level,
-        Some((before, after)) if after * SHRINKS_MUCH < before => (level + 2).min(HIGHEST),
+        Some((before, after)) if after * SHRINKS_MUCH < before && length as u64 > GROUP => (level + 2).min(HIGHEST),
         Some((before, after)) if after * HARDLY_SHRINKS > before => level - 1,
         _ => level,
     }
@@ -282,12 +283,16 @@ mod tests {
     #[test]
     fn what_shrinks_much_gets_more_work() {
         let levels = [(100, 19), (100, 20), (100, 50), (100, 51), (0, 0), (100, 110)];
-        let after = |level| levels.map(|last| adapted(level, Some(last)));
+        let after = |level| levels.map(|last| adapted(level, FRAME as usize, Some(last)));
         assert_eq!(after(3), [5, 3, 3, 2, 3, 2]);
         assert_eq!(after(18), [19, 18, 18, 17, 18, 17]);
         assert_eq!(after(1), [1; 6]);
-        assert_eq!(adapted(3, None), 3);
-        // The second of two groups alike is smaller.
+        assert_eq!(adapted(3, FRAME as usize, None), 3);
+        assert_eq!(
+            levels.map(|last| adapted(3, GROUP as usize, Some(last))),
+            [3, 3, 3, 2, 3, 2]
+        );
+        // The second of two alike is smaller.
         let line = |i: u32| {
             format!(
                 "fn name_{}() -> Result<Kind{}> {{ {} }}\n",
@@ -296,14 +301,17 @@ mod tests {
                 i * 7919 % 65_537
             )
         };
-        let text: String = (0..4000).map(line).collect();
-        let group = &text.as_bytes()[..128 << 10];
+        let text: String = (0..16_000).map(line).collect();
+        let group = &text.as_bytes()[..FRAME as usize];
         let lengths = std::thread::spawn({
             let group = group.to_vec();
             move || [(); 2].map(|()| Frame::encode(&group, Compression::Zstd(3)).bytes.len())
         });
         let [first, second] = lengths.join().unwrap();
-        assert!(second < first && first < (128 << 10) / SHRINKS_MUCH, "{first} {second}");
+        assert!(
+            second < first && first < FRAME as usize / SHRINKS_MUCH,
+            "{first} {second}"
+        );
     }
 
     #[test]
