@@ -1,5 +1,6 @@
 //! Real mounts. These need /dev/fuse and fail where it is missing.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
@@ -7,10 +8,12 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::mpsc::{self, TryRecvError};
+use std::thread;
 
 use yore_mount::{Mounted, Options, mount};
 use yore_store::Repository;
-use yore_tests::{Stage, differences, fill, noise, run};
+use yore_tests::{Stage, differences, fill, names, noise, run};
 
 /// A mounted stage; unmounted when dropped.
 struct View {
@@ -153,6 +156,40 @@ fn the_list_of_snapshots_lives() {
         (names(), latest()),
         (vec![first.name.clone(), "latest".into()], first.name)
     );
+}
+
+#[test]
+fn a_new_snapshot_is_in_the_next_listing_however_often_it_was_listed_before() {
+    let stage = Stage::new();
+    let view = View::of(&stage, Options::default());
+    let list = || names(&view.mountpoint);
+    let (working, over) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        // Somebody else lists it all the time.
+        scope.spawn(|| {
+            let over = over;
+            while over.try_recv() == Err(TryRecvError::Empty) {
+                list();
+            }
+        });
+        let _working = working;
+        let mut there = BTreeSet::from(["latest".to_string()]);
+        let present = |there: &BTreeSet<String>| there.iter().cloned().collect::<Vec<_>>();
+        for number in 0..40 {
+            fs::write(stage.source().join("file"), format!("{number}")).unwrap();
+            let made = stage.snapshot().snapshot.unwrap();
+            there.insert(made.name.clone());
+            assert_eq!(list(), present(&there));
+            if number % 3 == 2 {
+                stage.repository.forget(&[made.id]).unwrap();
+                there.remove(&made.name);
+                assert_eq!(list(), present(&there));
+            }
+            // What is below a snapshot may be kept for ever, and is.
+            let below = view.path(there.first().unwrap(), &stage.source());
+            assert_eq!([names(&below), names(&below)], [["file"], ["file"]]);
+        }
+    });
 }
 
 #[test]

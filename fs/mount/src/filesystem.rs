@@ -26,6 +26,8 @@ pub(crate) struct SnapshotFilesystem {
     acls: bool,
     /// Whether files are opened before they are read.
     opens: bool,
+    /// Whether folders are opened before they are listed.
+    opens_folders: bool,
     /// Dropped with us at the end of the mount, which ends the watch of what lives.
     _mounted: Sender<()>,
 }
@@ -37,6 +39,7 @@ impl SnapshotFilesystem {
             server,
             acls,
             opens: true,
+            opens_folders: true,
             _mounted: mounted,
         }
     }
@@ -95,6 +98,9 @@ impl Filesystem for SnapshotFilesystem {
         // it makes for a file that is copied.
         let may_do_without = config.capabilities().contains(InitFlags::FUSE_NO_OPEN_SUPPORT);
         self.opens = self.server.view.wants_passthrough() || !may_do_without;
+        // Nor which folders, where all that it may keep of them is right for ever, or taken back at once.
+        let may_do_without = config.capabilities().contains(InitFlags::FUSE_NO_OPENDIR_SUPPORT);
+        self.opens_folders = self.server.view.is_of_many() || !may_do_without;
         Ok(())
     }
 
@@ -127,6 +133,10 @@ impl Filesystem for SnapshotFilesystem {
     }
 
     fn opendir(&self, _req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        if !self.opens_folders && self.server.kernel.get().is_some() {
+            // Then it does not ask again, and keeps every listing.
+            return reply.error(Errno::ENOSYS);
+        }
         // Listings are found by node again, so there is no handle. Those that live
         // are not kept: a new snapshot must be in the next one.
         let keep = match self.server.view.is_alive(ino) {
@@ -137,13 +147,19 @@ impl Filesystem for SnapshotFilesystem {
     }
 
     fn readdirplus(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, mut reply: ReplyDirectoryPlus) {
+        let keeps_all = !self.opens_folders;
         self.serve(ino, move |server| {
+            let mut is_end = true;
             let listed = server.answer("list", ino, || {
                 server.view.place(ino)?.list(ino, offset, |child| {
+                    is_end = false;
                     let (name, seen) = (OsStr::from_bytes(child.name), &child.seen);
                     reply.add(seen.attr.ino, child.cookie, name, &seen.ttl, &seen.attr, GENERATION)
                 })
             });
+            if is_end && keeps_all && server.view.is_alive(ino) {
+                server.forget_listing(ino);
+            }
             match listed {
                 Ok(()) => reply.ok(),
                 Err(errno) => reply.error(errno),
@@ -152,13 +168,19 @@ impl Filesystem for SnapshotFilesystem {
     }
 
     fn readdir(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+        let keeps_all = !self.opens_folders;
         self.serve(ino, move |server| {
+            let mut is_end = true;
             let listed = server.answer("list", ino, || {
                 server.view.place(ino)?.list(ino, offset, |child| {
+                    is_end = false;
                     let attr = &child.seen.attr;
                     reply.add(attr.ino, child.cookie, attr.kind, OsStr::from_bytes(child.name))
                 })
             });
+            if is_end && keeps_all && server.view.is_alive(ino) {
+                server.forget_listing(ino);
+            }
             match listed {
                 Ok(()) => reply.ok(),
                 Err(errno) => reply.error(errno),

@@ -2,9 +2,9 @@
 //! answered with. Shared by the threads that answer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use fuser::{AccessFlags, Errno, INodeNo, OpenAccMode, OpenFlags, ReplyOpen};
+use fuser::{AccessFlags, Errno, INodeNo, Notifier, OpenAccMode, OpenFlags, ReplyOpen};
 use yore_store::Kind;
 
 use crate::complain;
@@ -23,6 +23,8 @@ pub(crate) struct Server {
     at_hand: AtHand,
     /// Who reads them.
     pub(crate) passthrough: Passthrough,
+    /// By whom the kernel is told to forget something; from when it is mounted on.
+    pub(crate) kernel: OnceLock<Notifier>,
 }
 
 impl Server {
@@ -33,6 +35,7 @@ impl Server {
             handles: Handles::default(),
             at_hand: AtHand::default(),
             passthrough: Passthrough::default(),
+            kernel: OnceLock::new(),
         }
     }
 
@@ -57,6 +60,16 @@ impl Server {
             ));
             Err(Errno::EIO)
         })
+    }
+
+    /// Has the kernel forget what it has kept of a folder that lives, where it need not open folders. To be called before
+    /// the end of a listing is told: then the kernel counts the listing as complete, and finds, the next time somebody
+    /// lists the folder, that its pages are gone.
+    pub(crate) fn forget_listing(&self, node: INodeNo) {
+        if let Some(kernel) = self.kernel.get() {
+            // It fails with the mount gone.
+            let _ = kernel.inval_inode(node, 0, 0);
+        }
     }
 
     /// Opens a file for reading.

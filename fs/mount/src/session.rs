@@ -188,6 +188,7 @@ fn serve(view: View, mountpoint: PathBuf, options: &Options) -> Result<Mounted, 
         .spawn()
         .map_err(refused)?;
     let kernel = session.notifier();
+    let _ = server.kernel.set(kernel.clone());
     let watch = move || {
         while until_unmounted.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
             server.view.tell(&kernel);

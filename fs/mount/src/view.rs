@@ -51,6 +51,11 @@ impl View {
         }
     }
 
+    /// Whether it is one of many repositories.
+    pub(crate) fn is_of_many(&self) -> bool {
+        matches!(self, View::Many(_))
+    }
+
     /// Whether the kernel is to read any file past us.
     pub(crate) fn wants_passthrough(&self) -> bool {
         match self {
