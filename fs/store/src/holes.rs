@@ -8,20 +8,22 @@
 //! to the kernel, which checks nothing, holds it meanwhile ([`HeldFile`]): it gets no holes then. Nor does one that has
 //! another name: somebody has copied the repository by hard links, and needs what was there then.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 use rustix::io::Errno;
 
+use crate::catalog::Run;
 use crate::error::IoContext;
 use crate::layout::{FileKind, SEGMENT, stored_file};
 use crate::stops::Stop;
-use crate::{FileId, Repository, Result};
+use crate::{FileId, Repository, Result, RunId};
 
 /// Whether the file system of this file can give ranges back.
 pub(crate) fn are_possible(file: &File) -> io::Result<bool> {
@@ -73,85 +75,167 @@ impl Drop for HeldFile {
     }
 }
 
-impl Repository {
-    /// Gives back what no run lies in of these files, as far as they are heads. One that is held, or
-    /// has another name, keeps what it has.
-    pub(crate) fn give_back(&self, files: impl IntoIterator<Item = FileId>) -> Result<()> {
-        files.into_iter().try_for_each(|file| self.give_back_of(file))
-    }
+/// Runs of which a transaction may leave nothing but a range of a head, by their files.
+#[derive(Default)]
+pub(crate) struct Leaving(BTreeMap<FileId, Vec<Run>>);
 
-    fn give_back_of(&self, id: FileId) -> Result<()> {
-        let path = stored_file(self.path(), FileKind::Head, id);
-        let file = match File::options().write(true).open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            opened => opened.at(&path)?,
-        };
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => return Ok(()),
-            locked => locked.at(&path)?,
-        }
-        let status = file.metadata().at(&path)?;
-        if status.nlink() > 1 {
-            return Ok(());
-        }
-        let length = status.len();
-        let Some((bytes, gaps)) = gaps(&*self.connection()?, id, length)? else {
-            return Ok(());
-        };
-        for gap in gaps {
-            if !is_punched(Stop::HoleMade.around(|| punch(&file, gap))).at(&path)? {
-                return Ok(());
-            }
-        }
-        Stop::HolesSynced.around(|| file.sync_all()).at(&path)?;
-        self.in_transaction(Stop::HolesTold, |transaction| {
-            let tell = "UPDATE files SET bytes = ?2 WHERE id = ?1 AND push IS NULL AND dead = 0 AND bytes > ?2";
-            transaction.execute(tell, (id, bytes as i64))?;
-            Ok(())
-        })
-    }
-
-    /// Heads of which something is to be given back: with fewer runs than segments. (By the index of the runs alone:
-    /// their rows are most of a catalog of large files.)
-    pub(crate) fn heads_with_gaps(&self) -> Result<BTreeSet<FileId>> {
-        let connection = self.connection()?;
-        let mut statement = connection.prepare_cached(
-            "SELECT id FROM files WHERE kind = ?1 AND push IS NULL AND dead = 0 AND bytes > ?2
-               AND (SELECT count(*) FROM runs WHERE file = files.id) < (bytes + ?2 - 1) / ?2",
+impl Leaving {
+    /// Those of some runs that lie in a head with others. By their checks: a row that is not what it was would name a
+    /// range of another.
+    pub(crate) fn of(connection: &Connection, runs: &[RunId]) -> Result<Self> {
+        let mut leaving = Leaving::default();
+        let mut in_heads = connection.prepare_cached(
+            "SELECT 1 FROM runs r JOIN files f ON f.id = r.file
+             WHERE r.id = ?1 AND f.kind = ?2 AND f.push IS NULL AND f.bytes > r.bytes",
         )?;
-        let heads = statement.query_map((FileKind::Head as i64, SEGMENT as i64), |row| row.get(0))?;
-        Ok(heads.collect::<rusqlite::Result<_>>()?)
+        for id in runs {
+            if !in_heads.exists((id, FileKind::Head as i64))? {
+                continue;
+            }
+            match Run::get(connection, *id) {
+                Ok(run) => run.map(|run| leaving.0.entry(run.file).or_default().push(run)),
+                Err(error) if error.is_damage() => None,
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(leaving)
     }
 }
 
-/// Bytes of a head that runs lie in, and the ranges in which none does; `None` if it has nothing to give back.
-fn gaps(connection: &Connection, id: FileId, length: u64) -> Result<Option<(u64, Vec<Range<u64>>)>> {
-    let committed = "SELECT bytes FROM files WHERE id = ?1 AND kind = ?2 AND push IS NULL AND dead = 0";
-    let kept: Option<i64> = connection
-        .prepare_cached(committed)?
-        .query_row((id, FileKind::Head as i64), |row| row.get(0))
-        .optional()?;
-    let mut statement = connection.prepare_cached("SELECT offset, bytes FROM runs WHERE file = ?1 ORDER BY offset")?;
-    let runs = statement.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let (mut living, mut end, mut gaps) = (0, 0, Vec::new());
-    for run in runs {
-        let (offset, bytes): (i64, i64) = run?;
-        if offset as u64 > end {
-            gaps.push(end..offset as u64);
+impl Repository {
+    /// Gives back the ranges of those that are gone by now, of files that are not.
+    pub(crate) fn give_back(&self, leaving: Leaving) -> Result<()> {
+        for (file, runs) in leaving.0 {
+            let Some(file) = self.claim(file)? else { continue };
+            let gone = gone(&*self.connection()?, &runs)?;
+            self.make_holes(&file, &gone)?;
         }
-        living += bytes as u64;
-        end = end.max((offset + bytes) as u64);
+        Ok(())
     }
-    if end < length {
-        gaps.push(end..length);
+
+    /// Gives back what else heads have that no run lies in: a push died before it had given it back, or somebody held
+    /// the file, or it was dropped by another step than a push.
+    pub(crate) fn give_back_all(&self) -> Result<()> {
+        let heads = heads_with_gaps(&*self.connection()?)?;
+        // Here only what is there says what is not. Where rows were lost, what they named must not be lost too.
+        if heads.is_empty() || lacks_rows(&*self.connection()?)? {
+            return Ok(());
+        }
+        for file in heads {
+            let Some(file) = self.claim(file)? else { continue };
+            let gaps = match gaps(&*self.connection()?, &file) {
+                Err(error) if error.is_damage() => continue,
+                gaps => gaps?,
+            };
+            self.make_holes(&file, &gaps)?;
+        }
+        Ok(())
     }
-    let has_more = kept.is_some_and(|kept| kept as u64 > living && living > 0);
-    Ok(has_more.then_some((living, gaps)))
+
+    /// Takes a head to make holes in it, unless it is gone, somebody holds it, or it has another name.
+    fn claim(&self, id: FileId) -> Result<Option<Claimed>> {
+        let path = stored_file(self.path(), FileKind::Head, id);
+        let file = match File::options().write(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.at(&path)?,
+        };
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => return Ok(None),
+            locked => locked.at(&path)?,
+        }
+        let status = file.metadata().at(&path)?;
+        let length = status.len();
+        Ok((status.nlink() == 1).then_some(Claimed { id, file, path, length }))
+    }
+
+    fn make_holes(&self, claimed: &Claimed, ranges: &[Range<u64>]) -> Result<()> {
+        let Claimed { id, file, path, length } = claimed;
+        for range in ranges {
+            if !is_punched(Stop::HoleMade.around(|| punch(file, range.clone()))).at(path)? {
+                return Ok(());
+            }
+        }
+        let made: u64 = ranges.iter().map(|range| range.end.min(*length) - range.start).sum();
+        if made == 0 {
+            return Ok(());
+        }
+        Stop::HolesSynced.around(|| file.sync_all()).at(path)?;
+        self.in_transaction(Stop::HolesTold, |transaction| {
+            // Less may be left to tell: another one was told of them who made the same holes.
+            let tell = "UPDATE files SET bytes = max(bytes - ?2, (SELECT sum(bytes) FROM runs WHERE file = ?1))
+                        WHERE id = ?1 AND push IS NULL AND dead = 0";
+            transaction.execute(tell, (id, made as i64))?;
+            Ok(())
+        })
+    }
+}
+
+/// A head that gets holes.
+struct Claimed {
+    id: FileId,
+    file: File,
+    path: PathBuf,
+    length: u64,
+}
+
+/// The ranges of runs that are not there any more.
+fn gone(connection: &Connection, runs: &[Run]) -> Result<Vec<Range<u64>>> {
+    let mut is_there = connection.prepare_cached("SELECT 1 FROM runs WHERE id = ?1")?;
+    let mut ranges = Vec::new();
+    for run in runs {
+        if !is_there.exists([run.id])? {
+            ranges.push(run.offset..run.offset + run.bytes());
+        }
+    }
+    ranges.sort_unstable_by_key(|range| range.start);
+    ranges.dedup();
+    Ok(ranges)
+}
+
+/// Heads of which something is to be given back: with fewer runs than segments. (By the index of the runs alone: their
+/// rows are most of a catalog of large files.)
+fn heads_with_gaps(connection: &Connection) -> Result<Vec<FileId>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id FROM files WHERE kind = ?1 AND push IS NULL AND dead = 0 AND bytes > ?2
+           AND (SELECT count(*) FROM runs WHERE file = files.id) < (bytes + ?2 - 1) / ?2",
+    )?;
+    let heads = statement.query_map((FileKind::Head as i64, SEGMENT as i64), |row| row.get(0))?;
+    Ok(heads.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Whether a segment has lost its run, or a content a segment.
+fn lacks_rows(connection: &Connection) -> Result<bool> {
+    let lacks = "SELECT EXISTS (SELECT 1 FROM parts WHERE run IS NOT NULL AND run NOT IN (SELECT id FROM runs))
+          OR EXISTS (SELECT 1 FROM contents WHERE run IS NULL AND push IS NULL
+                     AND (size + ?1 - 1) / ?1 <> (SELECT count(*) FROM parts WHERE content = contents.id))";
+    Ok(connection.query_row(lacks, [SEGMENT as i64], |row| row.get(0))?)
+}
+
+/// The ranges of a head in which no run lies.
+fn gaps(connection: &Connection, head: &Claimed) -> Result<Vec<Range<u64>>> {
+    let mut statement = connection.prepare_cached("SELECT id FROM runs WHERE file = ?1 ORDER BY offset")?;
+    let runs = statement.query_map([head.id], |row| row.get(0))?;
+    let runs: Vec<RunId> = runs.collect::<rusqlite::Result<_>>()?;
+    let (mut end, mut gaps) = (0, Vec::new());
+    for id in &runs {
+        let Some(run) = Run::get(connection, *id)? else {
+            continue;
+        };
+        if run.offset > end {
+            gaps.push(end..run.offset);
+        }
+        end = end.max(run.offset + run.bytes());
+    }
+    if end < head.length {
+        gaps.push(end..head.length);
+    }
+    // One that nothing lies in goes as a whole.
+    Ok(if runs.is_empty() { Vec::new() } else { gaps })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
     use std::sync::Arc;
 
     use super::*;
@@ -198,6 +282,10 @@ mod tests {
 
     fn told(bench: &Bench, head: FileId) -> i64 {
         bench.number(&format!("SELECT bytes FROM files WHERE id = {}", head.0))
+    }
+
+    fn with_gaps(bench: &Bench) -> Vec<FileId> {
+        heads_with_gaps(&bench.repository.connection().unwrap()).unwrap()
     }
 
     fn on_disk(path: &Path) -> u64 {
@@ -263,7 +351,7 @@ mod tests {
             assert_reads(&reader, version);
             assert!(reader.raw_file().unwrap().is_none());
         }
-        assert_eq!(bench.repository.heads_with_gaps().unwrap(), BTreeSet::new());
+        assert_eq!(with_gaps(&bench), []);
         assert_sound(&bench);
         // What is cut off is missed, though as many bytes are there as the row says.
         let cut = File::options().write(true).open(&path).unwrap();
@@ -287,7 +375,7 @@ mod tests {
         bench.push("host", |push| change(push, &old, &new));
         assert!(std::fs::read(&path).unwrap() == old);
         assert_eq!(told(&bench, id), LENGTH as i64);
-        assert_eq!(bench.repository.heads_with_gaps().unwrap(), BTreeSet::from([id]));
+        assert_eq!(with_gaps(&bench), [id]);
         assert_sound(&bench);
         drop(held);
         let third = bench.push("host", |_| ());
@@ -307,8 +395,26 @@ mod tests {
         bench.push("host", |push| change(push, &old, &new));
         assert!(std::fs::read(&copy).unwrap() == old);
         std::fs::remove_file(copy).unwrap();
-        bench.repository.give_back([id]).unwrap();
+        bench.repository.give_back_all().unwrap();
         assert_eq!(told(&bench, id), (LENGTH - SEGMENT as usize) as i64);
+    }
+
+    #[test]
+    fn where_rows_are_lost_or_damaged_nothing_more_is() {
+        for damage in [
+            "DELETE FROM runs WHERE offset = 0 AND file IN (SELECT min(id) FROM files WHERE kind = 1)",
+            "UPDATE runs SET offset = offset + 100 WHERE offset = 0",
+        ] {
+            let (bench, (old, new)) = (Bench::new(), versions());
+            bench.push("host", |push| file(push, "film", &old));
+            let (_, path) = head(&bench);
+            let held = open(&bench.reopened(), &old).raw_file().unwrap();
+            bench.push("host", |push| change(push, &old, &new));
+            drop(held);
+            assert!(bench.sql(damage) > 0);
+            bench.repository.give_back_all().unwrap();
+            assert!(std::fs::read(&path).unwrap() == old, "{damage}");
+        }
     }
 
     #[test]
@@ -324,7 +430,7 @@ mod tests {
         assert_reads(&open(&bench.reopened(), &old), &old);
         bench.repository.forget(&[first.id, third.id]).unwrap();
         assert_reads(&open(&bench.reopened(), &new), &new);
-        assert_eq!(bench.repository.heads_with_gaps().unwrap(), BTreeSet::new());
+        assert_eq!(with_gaps(&bench), []);
         assert_sound(&bench);
     }
 

@@ -7,18 +7,17 @@
 //! | the transaction | the snapshot; dead files that rows mark as dead: swept |
 //! | dead files unlinked, then their rows deleted | nothing |
 
-use std::collections::BTreeSet;
-
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::catalog::{ALIVE, Snapshot};
+use crate::holes::Leaving;
 use crate::ingest::heal::heal;
 use crate::ingest::made::next_name;
 use crate::ingest::rows::Totals;
 use crate::ingest::succession::release;
 use crate::ingest::{Committed, Ingest};
 use crate::stops::Stop;
-use crate::{ContentId, Error, FileId, Kind, PushId, Result, RunId, lock};
+use crate::{ContentId, Error, Kind, PushId, Result, RunId, lock};
 
 impl Ingest {
     /// Makes the push a snapshot of the time that it is now, or of that which a copy has. `unread` is the number of paths
@@ -60,8 +59,9 @@ impl Ingest {
         self.check_contents(&transaction)?;
         freed.extend(self.drop_partials(&transaction)?);
         self.writer.commit_files(&transaction)?;
+        let leaving = Leaving::of(&transaction, &freed)?;
         let gone = drop_runs(&transaction, &freed, None)?;
-        let stored = self.writer.written.saturating_sub(gone.bytes);
+        let stored = self.writer.written.saturating_sub(gone);
         let snapshot = self.insert_snapshot(&transaction, totals, stored, unread)?;
         if transaction.execute("DELETE FROM pushes WHERE id = ?1", [self.writer.push])? != 1 {
             return Err(Error::Busy(
@@ -74,7 +74,7 @@ impl Ingest {
         self.is_over = true;
         drop(writer_lock);
         // The snapshot is there; what cannot be tidied up now is by the next command.
-        let tidied = repository.unlink_dead().and_then(|_| repository.give_back(gone.remain));
+        let tidied = repository.unlink_dead().and_then(|_| repository.give_back(leaving));
         let _ = tidied.and_then(|()| repository.checkpoint());
         let healed = healed.len() as u64 + repository.read_again(&healed).unwrap_or(0);
         Ok(Committed {
@@ -217,18 +217,9 @@ impl Ingest {
     }
 }
 
-/// What became of runs that nothing lies in any more.
-#[derive(Default)]
-pub(crate) struct Dropped {
-    /// What they took.
-    pub bytes: u64,
-    /// Files that they lay in and that others lie in still.
-    pub remain: BTreeSet<FileId>,
-}
-
 /// Drops runs that nothing lies in any more, and marks files as dead that no run lies in: committed
-/// ones, or those of a push.
-pub(crate) fn drop_runs(connection: &Connection, runs: &[RunId], push: Option<PushId>) -> Result<Dropped> {
+/// ones, or those of a push. Gives the bytes of the runs that are gone.
+pub(crate) fn drop_runs(connection: &Connection, runs: &[RunId], push: Option<PushId>) -> Result<u64> {
     let mut delete = connection.prepare_cached(
         "DELETE FROM runs WHERE id = ?1
            AND NOT EXISTS (SELECT 1 FROM contents WHERE run = ?1)
@@ -240,18 +231,17 @@ pub(crate) fn drop_runs(connection: &Connection, runs: &[RunId], push: Option<Pu
         "UPDATE files SET dead = 1, push = NULL WHERE id = ?1 AND push IS ?2
            AND NOT EXISTS (SELECT 1 FROM runs WHERE file = ?1)",
     )?;
-    let mut dropped = Dropped::default();
+    let mut gone = 0;
     for run in runs {
         let files = delete
-            .query_map((run, unchecked), |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?
-            .collect::<rusqlite::Result<Vec<(FileId, _)>>>()?;
+            .query_map((run, unchecked), |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+            })?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
         for (file, bytes) in files {
-            dropped.bytes += bytes as u64;
-            match kill.execute((file, push))? {
-                0 => dropped.remain.insert(file),
-                _ => dropped.remain.remove(&file),
-            };
+            gone += bytes as u64;
+            kill.execute((file, push))?;
         }
     }
-    Ok(dropped)
+    Ok(gone)
 }

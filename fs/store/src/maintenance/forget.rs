@@ -114,7 +114,7 @@ impl Repository {
     /// All that takes room before it frees some; gives how many contents went.
     fn collect_and_tidy(self: &Arc<Self>) -> Result<u64> {
         let gone = self.collect()?;
-        self.give_back(self.heads_with_gaps()?)?;
+        self.give_back_all()?;
         self.repack()?;
         self.drop_unused()?;
         Ok(gone)
