@@ -15,6 +15,7 @@ use fuser::{
 use crate::complain;
 use crate::seek::seek;
 use crate::server::Server;
+use crate::tree::Child;
 
 /// Row ids are never reused, so neither are node ids: one generation is enough.
 const GENERATION: Generation = Generation(0);
@@ -56,6 +57,31 @@ impl SnapshotFilesystem {
         if let Err(error) = thread.spawn(move || answer(&server)) {
             complain(format_args!("no thread to open a repository: {error}"));
         }
+    }
+
+    /// Has a part of a listing answered: `add` puts a line into the reply and says whether that is full, `end` sends it.
+    fn list<R: Send + 'static>(
+        &self,
+        folder: INodeNo,
+        offset: u64,
+        mut reply: R,
+        add: fn(&mut R, Child<'_>) -> bool,
+        end: fn(R, Result<(), Errno>),
+    ) {
+        let keeps_all = !self.opens_folders;
+        self.serve(folder, move |server| {
+            let mut is_end = true;
+            let listed = server.answer("list", folder, || {
+                server.view.place(folder)?.list(folder, offset, |child| {
+                    is_end = false;
+                    add(&mut reply, child)
+                })
+            });
+            if is_end && keeps_all && server.view.is_alive(folder) {
+                server.forget_listing(folder);
+            }
+            end(reply, listed);
+        });
     }
 }
 
@@ -146,45 +172,25 @@ impl Filesystem for SnapshotFilesystem {
         reply.opened(FileHandle(0), keep);
     }
 
-    fn readdirplus(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, mut reply: ReplyDirectoryPlus) {
-        let keeps_all = !self.opens_folders;
-        self.serve(ino, move |server| {
-            let mut is_end = true;
-            let listed = server.answer("list", ino, || {
-                server.view.place(ino)?.list(ino, offset, |child| {
-                    is_end = false;
-                    let (name, seen) = (OsStr::from_bytes(child.name), &child.seen);
-                    reply.add(seen.attr.ino, child.cookie, name, &seen.ttl, &seen.attr, GENERATION)
-                })
-            });
-            if is_end && keeps_all && server.view.is_alive(ino) {
-                server.forget_listing(ino);
-            }
-            match listed {
-                Ok(()) => reply.ok(),
-                Err(errno) => reply.error(errno),
-            }
+    fn readdirplus(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, reply: ReplyDirectoryPlus) {
+        let add = |reply: &mut ReplyDirectoryPlus, child: Child<'_>| {
+            let (name, seen) = (OsStr::from_bytes(child.name), &child.seen);
+            reply.add(seen.attr.ino, child.cookie, name, &seen.ttl, &seen.attr, GENERATION)
+        };
+        self.list(ino, offset, reply, add, |reply, listed| match listed {
+            Ok(()) => reply.ok(),
+            Err(errno) => reply.error(errno),
         });
     }
 
-    fn readdir(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
-        let keeps_all = !self.opens_folders;
-        self.serve(ino, move |server| {
-            let mut is_end = true;
-            let listed = server.answer("list", ino, || {
-                server.view.place(ino)?.list(ino, offset, |child| {
-                    is_end = false;
-                    let attr = &child.seen.attr;
-                    reply.add(attr.ino, child.cookie, attr.kind, OsStr::from_bytes(child.name))
-                })
-            });
-            if is_end && keeps_all && server.view.is_alive(ino) {
-                server.forget_listing(ino);
-            }
-            match listed {
-                Ok(()) => reply.ok(),
-                Err(errno) => reply.error(errno),
-            }
+    fn readdir(&self, _req: &Request, ino: INodeNo, _fh: FileHandle, offset: u64, reply: ReplyDirectory) {
+        let add = |reply: &mut ReplyDirectory, child: Child<'_>| {
+            let attr = &child.seen.attr;
+            reply.add(attr.ino, child.cookie, attr.kind, OsStr::from_bytes(child.name))
+        };
+        self.list(ino, offset, reply, add, |reply, listed| match listed {
+            Ok(()) => reply.ok(),
+            Err(errno) => reply.error(errno),
         });
     }
 

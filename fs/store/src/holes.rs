@@ -332,6 +332,17 @@ mod tests {
     }
 
     #[test]
+    fn only_where_a_file_system_has_none_it_is_no_error() {
+        assert!(is_punched(Ok(())).unwrap());
+        assert!(!is_punched(Err(Errno::OPNOTSUPP)).unwrap());
+        assert!(is_punched(Err(Errno::IO)).is_err());
+        let folder = tempfile::tempdir().unwrap();
+        let file = File::create(folder.path().join("file")).unwrap();
+        assert!(are_possible(&file).unwrap(), "the tests below need it");
+        assert_eq!(file.metadata().unwrap().len(), 0);
+    }
+
+    #[test]
     fn a_segment_that_nothing_needs_any_more_becomes_a_hole() {
         let (bench, (old, new)) = (Bench::new(), versions());
         bench.push("host", |push| file(push, "film", &old));
