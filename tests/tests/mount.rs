@@ -336,3 +336,30 @@ fn random_histories_show_in_a_live_mount_as_they_were() {
         }
     }
 }
+
+#[test]
+fn what_the_kernel_reads_by_itself_stays_as_it_is_when_the_file_changes() {
+    let stage = Stage::new();
+    // Three segments and a bit: one file of the repository, which gives back what a change makes superfluous.
+    let old = noise(7, 13 << 20);
+    fs::write(stage.source().join("film"), &old).unwrap();
+    stage.snapshot();
+    let trusting = Options {
+        trust_disk: true,
+        ..Options::default()
+    };
+    let view = View::of(&stage, trusting);
+    let film = || File::open(view.path("latest", &stage.source().join("film"))).unwrap();
+    let held = film();
+    let changed = File::options().write(true).open(stage.source().join("film")).unwrap();
+    changed.write_all_at(&noise(8, 4 << 20), 4 << 20).unwrap();
+    stage.snapshot();
+    let mut bytes = vec![0; old.len()];
+    held.read_exact_at(&mut bytes, 0).unwrap();
+    assert!(bytes == old, "who has it open reads on in what he opened");
+    drop(held);
+    changed.write_all_at(&noise(9, 1 << 20), 8 << 20).unwrap();
+    stage.snapshot();
+    film().read_exact_at(&mut bytes, 0).unwrap();
+    assert!(bytes == fs::read(stage.source().join("film")).unwrap());
+}

@@ -489,30 +489,3 @@ fn files_that_the_kernel_reads_by_itself_are_not_mixed_up() {
         assert!(bytes == noise(number, 2 << 20));
     }
 }
-
-#[test]
-fn what_the_kernel_reads_by_itself_stays_as_it_is_when_the_file_changes() {
-    let view = View::with(Options {
-        trust_disk: true,
-        ..Options::default()
-    });
-    let stage = stage(1);
-    view.shelf.put(2, 1, "r1", stage.repository.path());
-    // Three segments and a bit: one file of the repository, which gives back what a change makes superfluous.
-    let old = noise(7, 13 << 20);
-    fs::write(stage.source().join("film"), &old).unwrap();
-    stage.snapshot();
-    let film = || File::open(view.source("bob/r1", "latest", &stage).join("film")).unwrap();
-    let held = film();
-    let changed = File::options().write(true).open(stage.source().join("film")).unwrap();
-    changed.write_all_at(&noise(8, 4 << 20), 4 << 20).unwrap();
-    stage.snapshot();
-    let mut bytes = vec![0; old.len()];
-    held.read_exact_at(&mut bytes, 0).unwrap();
-    assert!(bytes == old, "who has it open reads on in what he opened");
-    drop(held);
-    changed.write_all_at(&noise(9, 1 << 20), 8 << 20).unwrap();
-    stage.snapshot();
-    film().read_exact_at(&mut bytes, 0).unwrap();
-    assert!(bytes == fs::read(stage.source().join("film")).unwrap());
-}

@@ -17,7 +17,7 @@ use super::{Writer, stored_length, write_frames};
 use crate::catalog::{FrameRow, Run};
 use crate::error::IoContext;
 use crate::frame::Encoding;
-use crate::layout::{FileKind, SEGMENT};
+use crate::layout::{FileKind, GROUP, SEGMENT};
 use crate::{FileId, Result, RunId, holes};
 
 /// A file of raw segments that may get one more.
@@ -43,7 +43,7 @@ impl Writer {
     ) -> Result<Run> {
         let bytes = stored_length(frames);
         self.grant(bytes, false)?;
-        let (id, file, path, offset) = match self.head_behind(follows, encoding)? {
+        let (id, file, path, offset) = match self.head_behind(follows, encoding) {
             Some(head) => (head.id, head.file, head.path, head.offset),
             None => {
                 let (id, file, path) = self.create(FileKind::Head)?;
@@ -56,7 +56,7 @@ impl Writer {
         let end = offset + bytes as u64;
         let rows = frames.iter().map(|(_, row)| *row).collect();
         let run = self.next_run()?;
-        let begins_it = position * crate::layout::GROUP == offset;
+        let begins_it = position * GROUP == offset;
         if encoding == Encoding::Raw && bytes as u64 == SEGMENT && begins_it && self.has_holes != Some(false) {
             self.head = Some(OpenHead {
                 id,
@@ -80,16 +80,15 @@ impl Writer {
     }
 
     /// The file that a raw segment goes into behind that one.
-    fn head_behind(&mut self, follows: Option<RunId>, encoding: Encoding) -> Result<Option<OpenHead>> {
+    fn head_behind(&mut self, follows: Option<RunId>, encoding: Encoding) -> Option<OpenHead> {
         let head = self.head.take();
-        let Some(head) = head.filter(|head| encoding == Encoding::Raw && Some(head.last) == follows) else {
-            return Ok(None);
-        };
+        let head = head.filter(|head| encoding == Encoding::Raw && Some(head.last) == follows)?;
         let has_holes = match self.has_holes {
             Some(known) => known,
-            None => holes::are_possible(&head.file).at(&head.path)?,
+            // Whatever stands against holes, a push can do without.
+            None => holes::are_possible(&head.file).unwrap_or(false),
         };
         self.has_holes = Some(has_holes);
-        Ok(has_holes.then_some(head))
+        has_holes.then_some(head)
     }
 }
