@@ -45,8 +45,8 @@ pub struct Mount {
     pub own: bool,
     /// Let the kernel read files without our verification: faster, if the disk is to be trusted
     ///
-    /// As root, and of files that are stored as they are: those above 1 MiB that do not compress, such as films and
-    /// archives, until they change. All others are read and verified as ever.
+    /// As root, and of files that are stored as they are: those above 1 MiB that nowhere compress, until they
+    /// change. All others are read and verified as ever.
     #[arg(long)]
     pub trust_disk: bool,
     /// Serve as the background process that `yore mount` starts; see `background`
