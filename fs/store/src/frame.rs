@@ -162,7 +162,7 @@ const HIGHEST: i32 = 19;
 
 /// Of small contents together that shrink to less than this share more work makes some 6 % less; of other things, and of
 /// the groups of larger contents, a third of that or next to nothing.
-const SHRINKS_MUCH: usize = 5;
+const SHRINKS_MUCH: usize = 4;
 
 /// What does not shrink to this share is nearly as small with less work.
 const HARDLY_SHRINKS: usize = 2;
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn what_shrinks_much_gets_more_work() {
-        let levels = [(100, 19), (100, 20), (100, 50), (100, 51), (0, 0), (100, 110)];
+        let levels = [(100, 24), (100, 25), (100, 50), (100, 51), (0, 0), (100, 110)];
         let after = |level| levels.map(|last| adapted(level, FRAME as usize, Some(last)));
         assert_eq!(after(3), [5, 3, 3, 2, 3, 2]);
         assert_eq!(after(18), [19, 18, 18, 17, 18, 17]);
