@@ -58,10 +58,10 @@ class Tree:
 def source_code():
     """A folder of source code of this machine, of some size."""
     cargo = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo")) / "registry" / "src"
-    for one in (cargo, Path("/usr/src"), Path("/usr/include"), Path("/usr/lib/python3")):
+    for one in (Path("/usr/src"), cargo, Path("/usr/include"), Path("/usr/lib/python3")):
         if one.is_dir() and len(files_of(one)) > 1000:
             return one
-    raise FileNotFoundError("no source code to bench with: looked at ~/.cargo/registry/src, /usr/src, /usr/include")
+    raise FileNotFoundError("no source code to bench with: looked at /usr/src, ~/.cargo/registry/src, /usr/include")
 
 
 class Image:
