@@ -13,7 +13,7 @@ from pathlib import Path
 # The smallest block of free pages that is told, as a power of two of pages.
 SMALLEST_TOLD = Path("/sys/module/page_reporting/parameters/page_reporting_order")
 
-# No block has more than 2^10 pages; kernels that do not take that as an answer get the largest.
+# No block has more than 2^10 pages; a kernel that does not take more as an answer goes on to tell the largest ones.
 NONE, LARGEST = 11, 10
 
 TOUCH = """
@@ -34,7 +34,7 @@ def kept(touched=True):
         yield
     finally:
         if before:
-            SMALLEST_TOLD.write_text(before)
+            told(before)
 
 
 def told(order):
